@@ -1,0 +1,112 @@
+"""The content-addressed store that makes a second run quick: put if absent, verify on read, prune.
+
+An entry is whole or absent: everything is written under a temporary name and renamed. Blobs are named by the
+SHA-256 of their content; records are small JSON values named by the SHA-256 of everything they depend on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from planton_build.errors import CacheBroken
+from planton_build.files import sha256_of, write_atomic
+
+BlobKind: TypeAlias = Literal["wheels", "deflated", "artifacts"]
+RecordKind: TypeAlias = Literal["builds", "members", "offers", "projects", "exports"]
+
+_LAYOUT = "v1"
+
+
+def key_of(*parts: object) -> str:
+    """Return the SHA-256 (hex) of JSON-serialisable `parts`: the name of a record that depends on them."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Store:
+    """A folder of blobs and records that any number of processes may use at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / _LAYOUT
+
+    def blob(self, kind: BlobKind, digest: str) -> Path:
+        """Return where the blob with this SHA-256 is, or would be."""
+        return self.root / kind / digest[:2] / digest
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Give a temporary file on the store's file system; it is gone afterwards unless it was kept."""
+        folder = self.root / "staging"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(dir=folder)
+        except OSError as error:
+            raise CacheBroken(
+                f"the cache folder {self.root} cannot be written: {error.strerror}",
+                hint="free some space or name another folder with PLANTON_CACHE_DIR",
+            ) from error
+        os.close(descriptor)
+        staged = Path(name)
+        try:
+            yield staged
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def keep(self, kind: BlobKind, digest: str, staged: Path) -> Path:
+        """Move a staged file whose SHA-256 is `digest` into the store. The caller has computed the digest."""
+        path = self.blob(kind, digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.chmod(0o644)
+        staged.replace(path)
+        return path
+
+    def keep_bytes(self, kind: BlobKind, digest: str, content: bytes) -> Path:
+        """Put small content whose name is `digest` into the store, unless it is there."""
+        path = self.blob(kind, digest)
+        if not path.exists():
+            write_atomic(path, content)
+        return path
+
+    def intact(self, kind: BlobKind, digest: str) -> bool:
+        """Tell whether the blob is there with the right content; a damaged one is removed."""
+        path = self.blob(kind, digest)
+        try:
+            if sha256_of(path) == digest:
+                return True
+        except FileNotFoundError:
+            return False
+        path.unlink(missing_ok=True)
+        return False
+
+    def _record(self, kind: RecordKind, key: str) -> Path:
+        return self.root / kind / key[:2] / f"{key}.json"
+
+    def record(self, kind: RecordKind, key: str) -> Any:
+        """Return a record's JSON value, or None when it is absent or unreadable."""
+        try:
+            return json.loads(self._record(kind, key).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def put_record(self, kind: RecordKind, key: str, value: object) -> None:
+        """Write a record in one step."""
+        write_atomic(self._record(kind, key), json.dumps(value, separators=(",", ":")).encode())
+
+    def prune(self, *, older_than: float) -> tuple[int, int]:
+        """Remove entries not written for `older_than` seconds. Return how many, and how many bytes."""
+        limit, count, size = time.time() - older_than, 0, 0
+        for path in self.root.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.lstat()
+                if path.is_file() and status.st_mtime < limit:
+                    path.unlink()
+                    count, size = count + 1, size + status.st_size
+        return count, size

@@ -1,0 +1,333 @@
+"""One class per failure: what happened, why it is probably so, what to do next, and its exit code.
+
+The core raises these and nothing else for a user's mistake; the commands turn them into a message, a JSON
+object or a CI annotation in one place (`cli/console.py`). An exception class never shares its exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+EXIT_CHANGES = 10
+"""Exit code of `--check` and `plan` when something would change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and where.
+
+    `line` and `column` count from 1. `hint` says what to do next. `rule` names the violated rule, for
+    example a CEL rule id of the manifest's schema.
+    """
+
+    code: str
+    message: str
+    file: Path | None = None
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+    rule: str | None = None
+
+
+class PlantonError(Exception):
+    """Base of every failure the tool explains. Carries one or more findings."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        file: Path | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        findings: Sequence[Finding] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.findings: tuple[Finding, ...] = tuple(findings) or (
+            Finding(self.code, message, file, line, column, hint),
+        )
+
+
+class SeveralErrors(PlantonError):
+    """Several functions failed; each error keeps its own findings. The exit code is the first error's."""
+
+    code = "several_errors"
+    exit_code = 3
+
+    def __init__(self, errors: Sequence[PlantonError]) -> None:
+        super().__init__(
+            f"{len(errors)} functions failed", findings=[f for error in errors for f in error.findings]
+        )
+        self.errors = tuple(errors)
+
+
+# Manifests and configuration: 20 to 29.
+
+
+class NoFunctionFound(PlantonError):
+    """No `AwsLambda` document was found under the given paths."""
+
+    code, exit_code = "no_function_found", 20
+
+
+class ManifestUnreadable(PlantonError):
+    """The file is not YAML that can be read safely: syntax, encoding, size, depth, tags, duplicate keys."""
+
+    code, exit_code = "manifest_unreadable", 21
+
+
+class ManifestInvalid(PlantonError):
+    """The document breaks rules of the `AwsLambda` schema. All violations are in `findings`."""
+
+    code, exit_code = "manifest_invalid", 22
+
+
+class WriteBackRefused(PlantonError):
+    """The code source cannot be written without touching bytes that belong to something else."""
+
+    code, exit_code = "write_back_refused", 23
+
+
+class ManifestChanged(PlantonError):
+    """The manifest was edited between reading and writing it."""
+
+    code, exit_code = "manifest_changed", 24
+
+
+class ConfigInvalid(PlantonError):
+    """An option in a flag, the environment, `planton.toml` or `pyproject.toml` is wrong."""
+
+    code, exit_code = "config_invalid", 25
+
+
+class SourceInvalid(PlantonError):
+    """The source folder cannot be packaged: it is missing, unreadable or links out of itself."""
+
+    code, exit_code = "source_invalid", 26
+
+
+class RuntimeUnsupported(PlantonError):
+    """The runtime or the pair of runtime and architecture cannot be built for."""
+
+    code, exit_code = "runtime_unsupported", 27
+
+
+# Dependencies: 30 to 39.
+
+
+class DependencyInputInvalid(PlantonError):
+    """A requirements, project or lock file cannot be read, or asks for something that cannot be locked."""
+
+    code, exit_code = "dependency_input_invalid", 30
+
+
+class ResolutionFailed(PlantonError):
+    """No set of versions satisfies the requirements for this target."""
+
+    code, exit_code = "resolution_failed", 31
+
+
+class LockOutdated(PlantonError):
+    """The lock is missing or does not match its inputs, and writing it was not allowed."""
+
+    code, exit_code = "lock_outdated", 32
+
+
+class NoFittingWheel(PlantonError):
+    """The index offers no wheel of a locked package that loads on the target."""
+
+    code, exit_code = "no_fitting_wheel", 33
+
+
+class IndexUnreachable(PlantonError):
+    """A package index or a file on it cannot be read."""
+
+    code, exit_code = "index_unreachable", 34
+
+
+class HashMismatch(PlantonError):
+    """Bytes do not have the SHA-256 that the lock promises."""
+
+    code, exit_code = "hash_mismatch", 35
+
+
+class WheelInvalid(PlantonError):
+    """A wheel is malformed or hostile."""
+
+    code, exit_code = "wheel_invalid", 36
+
+
+class LocalProjectFailed(PlantonError):
+    """A local project could not be built into a wheel."""
+
+    code, exit_code = "local_project_failed", 37
+
+
+class ContainerRequired(PlantonError):
+    """Something must be compiled for the target, which this host cannot do without a build container."""
+
+    code, exit_code = "container_required", 38
+
+
+class ToolFailed(PlantonError):
+    """A tool that the build calls (uv, git, pip) is missing or failed for a reason of its own."""
+
+    code, exit_code = "tool_failed", 39
+
+
+# Artifacts: 40 to 49.
+
+
+class MemberCollision(PlantonError):
+    """Two packages, or a package and the sources, bring different files of the same name."""
+
+    code, exit_code = "member_collision", 40
+
+
+class ArchiveInvalid(PlantonError):
+    """A ZIP is malformed, hostile, or of a form that Lambda would refuse."""
+
+    code, exit_code = "archive_invalid", 41
+
+
+class SizeLimitExceeded(PlantonError):
+    """The artifact is larger than Lambda takes."""
+
+    code, exit_code = "size_limit_exceeded", 42
+
+
+class SizeBudgetExceeded(PlantonError):
+    """The artifact is larger than `--max-size` allows."""
+
+    code, exit_code = "size_budget_exceeded", 43
+
+
+class HandlerMissing(PlantonError):
+    """The artifact holds no module for the manifest's handler."""
+
+    code, exit_code = "handler_missing", 44
+
+
+class CacheBroken(PlantonError):
+    """The cache folder cannot be used: it is not writable, the disk is full, or an entry is damaged."""
+
+    code, exit_code = "cache_broken", 45
+
+
+# Publishing and AWS at large: 50 to 59.
+
+
+class PublishFailed(PlantonError):
+    """S3 refused the artifact."""
+
+    code, exit_code = "publish_failed", 50
+
+
+class BucketUnknown(PlantonError):
+    """No bucket is configured, or the configured one does not exist or belongs to somebody else."""
+
+    code, exit_code = "bucket_unknown", 51
+
+
+class BucketElsewhere(PlantonError):
+    """The bucket is in another region than the function."""
+
+    code, exit_code = "bucket_elsewhere", 52
+
+
+class CredentialsMissing(PlantonError):
+    """The SDK found no credentials or no region."""
+
+    code, exit_code = "credentials_missing", 53
+
+
+class AccessDenied(PlantonError):
+    """AWS knows the caller and does not allow the call."""
+
+    code, exit_code = "access_denied", 54
+
+
+class AwsUnreachable(PlantonError):
+    """AWS, or the endpoint set in its place, does not answer."""
+
+    code, exit_code = "aws_unreachable", 55
+
+
+# Deploying: 60 to 69.
+
+
+class NotDeployable(PlantonError):
+    """The manifest is buildable but not deployable yet, most often because its code source is missing."""
+
+    code, exit_code = "not_deployable", 60
+
+
+class ReferenceUnresolved(PlantonError):
+    """A `valueFrom` has no known value."""
+
+    code, exit_code = "reference_unresolved", 61
+
+
+class DeployRefused(PlantonError):
+    """Lambda refused the configuration or the code."""
+
+    code, exit_code = "deploy_refused", 62
+
+
+class DeployConflict(PlantonError):
+    """Somebody else changed the function, or an update is still in progress."""
+
+    code, exit_code = "deploy_conflict", 63
+
+
+class DeployTimeout(PlantonError):
+    """The function did not reach its state in time."""
+
+    code, exit_code = "deploy_timeout", 64
+
+
+class FunctionFailed(PlantonError):
+    """Lambda put the function, or its update, into the state Failed."""
+
+    code, exit_code = "function_failed", 65
+
+
+class FunctionUnknown(PlantonError):
+    """No function of that name is deployed."""
+
+    code, exit_code = "function_unknown", 66
+
+
+# The local AWS: 70 to 79.
+
+
+class LocalUnavailable(PlantonError):
+    """The `[local]` extra is not installed."""
+
+    code, exit_code = "local_unavailable", 70
+
+
+class LocalServerFailed(PlantonError):
+    """The embedded AWS did not start or stopped answering."""
+
+    code, exit_code = "local_server_failed", 71
+
+
+class ArtifactNotRunnable(PlantonError):
+    """This host cannot run the artifact: another architecture, system or Python."""
+
+    code, exit_code = "artifact_not_runnable", 72
+
+
+class InvocationFailed(PlantonError):
+    """The function ran and raised, exited, or ran out of time."""
+
+    code, exit_code = "invocation_failed", 73
