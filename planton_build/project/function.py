@@ -15,7 +15,8 @@ class BuildOptions:
 
     `source` is the absolute source folder. `dependencies` is the dependency input to use, absolute, or None to
     look for one (`ecosystems/python/inputs.py` has the order). `include` and `exclude` are gitignore-style
-    patterns. `max_size` is a budget in unzipped bytes.
+    patterns over the source folder, `package_exclude` over the files that packages bring (archive paths).
+    `max_size` is a budget in unzipped bytes.
     """
 
     source: Path
@@ -24,6 +25,7 @@ class BuildOptions:
     groups: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    package_exclude: tuple[str, ...] = ()
     scripts: bool = False
     bucket: str | None = None
     prefix: str = ""
