@@ -1,0 +1,73 @@
+"""`Artifact`: a finished ZIP on disk, with what people and machines ask about it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from planton_build.archive.member import Member
+
+SOURCES = "(sources)"
+"""The name under which the function's own files are counted among the packages."""
+_LARGEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PackageShare:
+    """What one package adds to the artifact: compressed `size` and `unzipped_size` in bytes."""
+
+    name: str
+    version: str
+    size: int
+    unzipped_size: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    """One of the largest files, unzipped bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished ZIP. `size` and `unzipped_size` are bytes; `tree_digest` covers modes, paths, contents."""
+
+    path: Path
+    sha256: str
+    tree_digest: str
+    size: int
+    unzipped_size: int
+    files: int
+    packages: tuple[PackageShare, ...]
+    largest: tuple[FileSize, ...]
+
+    @property
+    def code_sha256(self) -> str:
+        """Return the digest as Lambda's `CodeSha256` and S3's `ChecksumSHA256` write it: base64."""
+        return base64.b64encode(bytes.fromhex(self.sha256)).decode()
+
+
+def shares_of(members: Iterable[Member], versions: Mapping[str, str]) -> tuple[PackageShare, ...]:
+    """Count members by the package that brought them, largest first; `versions` maps names to versions."""
+    sums: dict[str, list[int]] = {}
+    for member in members:
+        entry = sums.setdefault(member.origin, [0, 0, 0])
+        entry[0] += member.compressed_size
+        entry[1] += member.size
+        entry[2] += 1
+    shares = (
+        PackageShare(name or SOURCES, versions.get(name, ""), size, unzipped, files)
+        for name, (size, unzipped, files) in sums.items()
+    )
+    return tuple(sorted(shares, key=lambda share: (-share.unzipped_size, share.name)))
+
+
+def largest_of(members: Iterable[Member]) -> tuple[FileSize, ...]:
+    """Return the largest files, largest first."""
+    ordered = sorted(members, key=lambda member: (-member.size, member.path))
+    return tuple(FileSize(member.path, member.size) for member in ordered[:_LARGEST])

@@ -1,0 +1,141 @@
+"""What both commands share: the default subcommand, common options, and the turn of errors into exits."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from planton_build.cli.console import Console
+from planton_build.errors import CacheBroken, PlantonError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it (POSIX)."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class DefaultCommandGroup(click.Group):
+    """A group whose first argument may be left out: `planton-build PATH` means `planton-build build PATH`."""
+
+    default = "build"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert the default command unless a known one, `--help` or `--version` comes first."""
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show that the command may be left out."""
+        formatter.write_usage(ctx.command_path, f"[{self.default}] [OPTIONS] [PATH]... | COMMAND [ARGS]...")
+
+
+def output_options(command: Command) -> Command:
+    """Add `--json` and `--quiet`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+        click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and what was asked for."),
+    ):
+        command = option(command)
+    return command
+
+
+def paths_argument(command: Command) -> Command:
+    """Add `[PATH]...`: manifests or folders, the current folder by default."""
+    argument = click.argument(
+        "paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...", required=False
+    )
+    return argument(command)
+
+
+def aws_options(command: Command) -> Command:
+    """Add `--local`, `--region` and `--profile`."""
+    for option in (
+        click.option("--profile", help="AWS profile; otherwise the SDK's own chain decides."),
+        click.option("--region", help="AWS region; otherwise the manifest's, then the SDK's own chain."),
+        click.option("--local", is_flag=True, help="Use the embedded AWS of this machine; no account."),
+    ):
+        command = option(command)
+    return command
+
+
+def cache_folder() -> Path:
+    """Return where the store is: PLANTON_CACHE_DIR, or the platform's cache folder."""
+    if configured := os.environ.get("PLANTON_CACHE_DIR"):
+        return Path(configured).absolute()
+    import platformdirs
+
+    return platformdirs.user_cache_path("planton")
+
+
+def state_folder() -> Path:
+    """Return where the local AWS keeps its state: PLANTON_STATE_DIR, or the platform's state folder."""
+    if configured := os.environ.get("PLANTON_STATE_DIR"):
+        return Path(configured).absolute()
+    import platformdirs
+
+    return platformdirs.user_state_path("planton")
+
+
+def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Give a command its Console, and turn what it raises or returns into the process's exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, as_json: bool = False, quiet: bool = False, **options: Any) -> None:
+        console = Console(as_json=as_json, quiet=quiet)
+        try:
+            code = command(console, *args, **options) or 0
+        except PlantonError as error:
+            console.error(error)
+            code = _exit_code(error)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            full = CacheBroken(
+                f"cannot write {error.filename or 'a file'}: {error.strerror}",
+                hint="free some space, or set PLANTON_CACHE_DIR and TMPDIR to a disk that has some",
+            )
+            console.error(full)
+            code = full.exit_code
+        finally:
+            console.stop_progress()
+        sys.exit(code)
+
+    return run
+
+
+def _exit_code(error: PlantonError) -> int:
+    first = getattr(error, "errors", None)
+    return first[0].exit_code if first else error.exit_code
+
+
+def completion_command(program: str) -> click.Command:
+    """Make the `completion` command of a program."""
+
+    @click.command(
+        "completion",
+        short_help="Print the shell completion script.",
+        epilog=f'Example: eval "$({program} completion bash)"',
+    )
+    @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+    @click.pass_context
+    def completion(ctx: click.Context, shell: str) -> None:
+        """Print the completion script of a shell; evaluate it in your shell's start-up file."""
+        from click.shell_completion import get_completion_class
+
+        found = get_completion_class(shell)
+        assert found is not None  # noqa: S101  # the choice above lists click's own shells
+        root = ctx.find_root().command
+        variable = f"_{program.replace('-', '_').upper()}_COMPLETE"
+        click.echo(found(root, {}, program, variable).source())
+
+    return completion
