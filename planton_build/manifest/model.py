@@ -1,9 +1,12 @@
-"""The `AwsLambda` kind as pydantic models: names, types and presence. Rules that join fields are in `rules`."""
+"""The `AwsLambda` kind as pydantic models: names, types and presence. What values must be is in `rules`.
+
+The models are the schema: `reader` walks a document by their fields. Enum members stand in the order of their
+protobuf numbers, from 0.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -34,7 +37,7 @@ class Part(BaseModel):
 class ValueFromRef(Part):
     """A pointer to another resource's output. `kind` and `field_path` default by the field they stand in."""
 
-    name: str
+    name: str = ""
     kind: str = ""
     env: str = ""
     field_path: str = ""
@@ -50,9 +53,28 @@ class StringValueOrRef(Part):
 class S3Code(Part):
     """Where the ZIP is. An empty `object_version` means the newest."""
 
-    bucket: str
-    key: str
+    bucket: str = ""
+    key: str = ""
     object_version: str = ""
+
+
+class RelationshipType(StrEnum):
+    """`CloudResourceRelationship.type`."""
+
+    UNSPECIFIED = "unspecified"
+    DEPENDS_ON = "depends_on"
+    RUNS_ON = "runs_on"
+    MANAGED_BY = "managed_by"
+    USES = "uses"
+
+
+class Relationship(Part):
+    """`CloudResourceRelationship`: how this resource hangs together with another."""
+
+    kind: str = ""
+    env: str = ""
+    name: str = ""
+    type: RelationshipType = RelationshipType.UNSPECIFIED
 
 
 class Metadata(Part):
@@ -66,7 +88,7 @@ class Metadata(Part):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    relationships: tuple[dict[str, Any], ...] = ()
+    relationships: tuple[Relationship, ...] = ()
     group: str = ""
 
 
@@ -93,11 +115,27 @@ class AwsLambdaSpec(Part):
     image_uri: str = ""
 
 
-class AwsLambda(Part):
-    """The envelope: one YAML document."""
+class StackOutputs(Part):
+    """`AwsLambdaStackOutputs`: what a deployment publishes."""
 
-    api_version: str
-    kind: str
-    metadata: Metadata
-    spec: AwsLambdaSpec
-    status: dict[str, Any] | None = None
+    function_arn: str = ""
+    function_name: str = ""
+    log_group_name: str = ""
+    role_arn: str = ""
+    layer_arns: tuple[str, ...] = ()
+
+
+class Status(Part):
+    """`AwsLambdaStatus`. Written by upstream tools; read, and otherwise left alone."""
+
+    outputs: StackOutputs | None = None
+
+
+class AwsLambda(Part):
+    """The envelope: one YAML document. `rules` says that all but `status` must be set."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: Metadata = Field(default_factory=Metadata)
+    spec: AwsLambdaSpec = Field(default_factory=AwsLambdaSpec)
+    status: Status | None = None

@@ -1,0 +1,14 @@
+"""Cart: add up a cart."""
+
+from dateutil.parser import isoparse
+from pydantic import BaseModel, Field
+
+
+class Request(BaseModel):
+    lines: list[str] = Field(min_length=1)
+    at: str = "2026-11-23T00:00:00Z"
+
+
+def handler(event, context):
+    request = Request.model_validate(event)
+    return {"service": "cart", "count": len(request.lines), "weekday": isoparse(request.at).strftime("%A")}

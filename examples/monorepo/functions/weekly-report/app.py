@@ -1,0 +1,11 @@
+"""Weekly-report: one week in numbers."""
+
+from jinja2 import Template
+from tabulate import tabulate
+
+PAGE = Template("{{ title }}\n\n{{ table }}\n")
+
+
+def handler(event, context):
+    table = tabulate(event["rows"], headers="keys")
+    return {"service": "weekly-report", "text": PAGE.render(title=event.get("title", "weekly-report"), table=table)}

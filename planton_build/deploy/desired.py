@@ -1,0 +1,175 @@
+"""What a function should be, from its manifest: literals only, with Lambda's defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from planton_build.errors import Finding, NotDeployable, ReferenceUnresolved
+from planton_build.manifest.code_source import CodeSource, ImageSource, S3Source
+from planton_build.manifest.document import Manifest
+from planton_build.manifest.model import Architecture, CodeSourceType, StringValueOrRef, ValueFromRef
+from planton_build.manifest.references import defaults_for
+from planton_build.publish.keys import digest_in_key
+
+PackageType: TypeAlias = Literal["Zip", "Image"]
+"""Lambda's names for its two forms of code. A function keeps its form for life."""
+
+DEFAULT_MEMORY_MB = 128
+"""Lambda's memory for a function that does not say (CreateFunction, `MemorySize`)."""
+DEFAULT_TIMEOUT_SECONDS = 3
+"""Lambda's timeout for a function that does not say (CreateFunction, `Timeout`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredFunction:
+    """A function as its manifest wants it.
+
+    `region` is "" when the manifest leaves it to the session. `code_sha256` (hex) is the ZIP's SHA-256 or the
+    image's digest, None when the code source does not tell it. Fields that the manifest leaves empty hold
+    Lambda's default, so they are restored when somebody changed them; `reserved_concurrency` alone is not
+    managed when it is None, and -1 stands for no reservation. `subnets` and `security_groups` are sorted,
+    `layers` keep their order. `origin` says where the manifest is, for messages.
+    """
+
+    name: str
+    region: str
+    package: PackageType
+    code: CodeSource
+    code_sha256: str | None
+    architecture: str
+    role: str
+    runtime: str
+    handler: str
+    description: str
+    memory_mb: int
+    timeout_seconds: int
+    environment: Mapping[str, str] = field(repr=False)
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    layers: tuple[str, ...]
+    kms_key: str
+    reserved_concurrency: int | None
+    origin: str = field(default="", compare=False)
+
+
+def desired_state(manifest: Manifest) -> DesiredFunction:
+    """Return what the manifest asks for.
+
+    Raises NotDeployable when the manifest names no code or no role, and ReferenceUnresolved, with one finding
+    for each place, when it holds a `valueFrom`: a reference is never passed on and never guessed.
+    """
+    spec = manifest.model.spec
+    code = _code(manifest)
+    literals = _Literals(manifest)
+    role = literals.one("role_arn", spec.role_arn)
+    subnets = literals.several("subnets", spec.subnets)
+    groups = literals.several("security_groups", spec.security_groups)
+    layers = literals.several("layer_arns", spec.layer_arns)
+    key = literals.one("kms_key_arn", spec.kms_key_arn)
+    literals.check()
+    if not role:
+        raise _missing(manifest, "role_arn", "the function has no role", "set `spec.roleArn.value`")
+    zipped = isinstance(code, S3Source)
+    return DesiredFunction(
+        name=spec.function_name,
+        region=spec.region,
+        package="Zip" if zipped else "Image",
+        code=code,
+        code_sha256=_digest(code),
+        architecture="arm64" if spec.architecture is Architecture.ARM64 else "x86_64",
+        role=role,
+        # Lambda refuses both for an image; the schema allows them.
+        runtime=spec.runtime if zipped else "",
+        handler=spec.handler if zipped else "",
+        description=spec.description,
+        memory_mb=spec.memory_mb or DEFAULT_MEMORY_MB,
+        timeout_seconds=spec.timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
+        environment=dict(sorted(spec.environment.items())),
+        subnets=tuple(sorted(set(subnets))),
+        security_groups=tuple(sorted(set(groups))),
+        layers=tuple(layers),
+        kms_key=key,
+        reserved_concurrency=spec.reserved_concurrency,
+        origin=_origin(manifest),
+    )
+
+
+def _code(manifest: Manifest) -> CodeSource:
+    spec = manifest.model.spec
+    if spec.code_source_type is CodeSourceType.IMAGE and spec.image_uri:
+        return ImageSource(spec.image_uri)
+    if spec.code_source_type is CodeSourceType.S3 and spec.s3 and spec.s3.bucket and spec.s3.key:
+        return S3Source(spec.s3.bucket, spec.s3.key, spec.s3.object_version or None)
+    raise _missing(
+        manifest,
+        "code_source_type",
+        "the manifest does not say where the code is",
+        "run `planton-build build --publish`, which writes the code source",
+    )
+
+
+def _digest(code: CodeSource) -> str | None:
+    if isinstance(code, S3Source):
+        return digest_in_key(code.key)
+    _, _, digest = code.image_uri.rpartition("@sha256:")
+    return digest if digest != code.image_uri else None
+
+
+def _origin(manifest: Manifest) -> str:
+    position = manifest.position("spec", "function_name")
+    return f"{manifest.path}:{position.line}" if position else str(manifest.path)
+
+
+def _missing(manifest: Manifest, name: str, what: str, hint: str) -> NotDeployable:
+    position = manifest.position("spec", name)
+    return NotDeployable(
+        f"{manifest.model.spec.function_name} cannot be deployed: {what}",
+        hint=hint,
+        file=manifest.path,
+        line=position.line if position else None,
+        column=position.column if position else None,
+    )
+
+
+class _Literals:
+    """Takes literals out of a manifest and remembers every reference it met instead."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._findings: list[Finding] = []
+
+    def one(self, name: str, value: StringValueOrRef | None, *path: int) -> str:
+        if value is None:
+            return ""
+        if value.value_from is not None:
+            self._findings.append(self._finding(name, value.value_from, path))
+        return value.value or ""
+
+    def several(self, name: str, values: Iterable[StringValueOrRef]) -> list[str]:
+        found = [self.one(name, value, index) for index, value in enumerate(values)]
+        return [value for value in found if value]
+
+    def check(self) -> None:
+        if not self._findings:
+            return
+        first, *more = self._findings
+        others = f" (and {len(more)} more)" if more else ""
+        raise ReferenceUnresolved(first.message + others, hint=first.hint, findings=self._findings)
+
+    def _finding(self, name: str, ref: ValueFromRef, path: tuple[int, ...]) -> Finding:
+        default = defaults_for(self._manifest.model.api_version, name)
+        kind, target = ref.kind or default.kind or "(no kind)", ref.field_path or default.field_path
+        position = self._manifest.position("spec", name, *path)
+        where = "spec." + name + "".join(f"[{index}]" for index in path)
+        within = f" in {ref.env}" if ref.env else ""
+        return Finding(
+            ReferenceUnresolved.code,
+            f"{where} refers to {target or '(no field path)'} of {kind} {ref.name!r}{within}, "
+            "whose value is not known here",
+            self._manifest.path,
+            position.line if position else None,
+            position.column if position else None,
+            "write the value itself under `value:` in place of `valueFrom:`",
+        )

@@ -1,0 +1,122 @@
+"""Give the local AWS what an account would already have: the bucket, the roles, the layers that manifests
+name.
+
+What else a manifest can name needs nothing, because moto (5.2) stores it unseen: subnets, security groups and
+KMS keys of a function are not looked up.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from planton_build.errors import LocalServerFailed, NotDeployable
+from planton_build.local.child import LAYERS_PATH
+from planton_build.local.clients import answering, local_client
+from planton_build.local.server import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalAws
+from planton_build.manifest.document import Manifest
+
+_ROLE = re.compile(
+    r"arn:aws[a-zA-Z-]*:iam::(?P<account>\d{12}):role(?P<path>/(?:[\x21-\x7e]+/)?)(?P<name>[\w+=,.@-]+)"
+)
+_LAYER = re.compile(r"arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[A-Za-z0-9_-]+:\d+")
+_ASSUMED_BY_LAMBDA = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+_ANSWER_SECONDS = 30.0
+
+
+def account_of(manifest: Manifest) -> str:
+    """Return the account a function belongs to: that of its role, or moto's own when the role is no literal
+    ARN.
+
+    All calls for the function have to be made with `LocalAws.credentials` of this account.
+    """
+    role = manifest.model.spec.role_arn
+    match = _ROLE.fullmatch(role.value or "") if role else None
+    return match["account"] if match else DEFAULT_ACCOUNT
+
+
+def region_of(manifest: Manifest) -> str:
+    """Return the region of a function in the local AWS."""
+    return manifest.model.spec.region or DEFAULT_REGION
+
+
+def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | None = None) -> None:
+    """Create what `manifests` name and the local AWS lacks. Does nothing the second time.
+
+    The bucket is created in the region of the first function. Raises `NotDeployable` for two roles of one
+    name in different paths, which no account can have.
+    """
+    with answering():
+        for manifest in manifests:
+            account, region = account_of(manifest), region_of(manifest)
+            if bucket:
+                _ensure_bucket(local, bucket, region, account)
+            _ensure_role(local, manifest, region, account)
+            for layer in manifest.model.spec.layer_arns:
+                if layer.value and _LAYER.fullmatch(layer.value):
+                    _register_layer(local, layer.value, region, account)
+
+
+def _ensure_bucket(local: LocalAws, bucket: str, region: str, account: str) -> None:
+    """Create the bucket unless it exists. In moto, as in AWS, names are shared by all accounts."""
+    s3 = local_client(local, "s3", region, account)
+    # us-east-1 is the one region that must not be named as a location constraint.
+    elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        s3.create_bucket(Bucket=bucket, **elsewhere)
+    except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
+        pass
+
+
+def _ensure_role(local: LocalAws, manifest: Manifest, region: str, account: str) -> None:
+    """Create the function's role: CreateFunction of moto refuses an ARN that its IAM does not have."""
+    role = manifest.model.spec.role_arn
+    match = _ROLE.fullmatch(role.value or "") if role else None
+    if match is None or role is None:
+        return
+    # IAM of another partition (aws-cn) is reached through a region of it.
+    iam = local_client(local, "iam", region, account)
+    try:
+        iam.create_role(
+            RoleName=match["name"], Path=match["path"], AssumeRolePolicyDocument=_ASSUMED_BY_LAMBDA
+        )
+    except iam.exceptions.EntityAlreadyExistsException:
+        existing = iam.get_role(RoleName=match["name"])["Role"]["Arn"]
+        if existing != role.value:
+            position = manifest.position("spec", "role_arn")
+            raise NotDeployable(
+                f"the role {role.value} cannot exist beside {existing}",
+                hint="Role names are unique in an account, whatever their path.",
+                file=manifest.path,
+                line=position.line if position else None,
+                column=position.column if position else None,
+            ) from None
+
+
+def _register_layer(local: LocalAws, arn: str, region: str, account: str) -> None:
+    """Make the layer version exist, without content: CreateFunction of moto refuses an unknown one."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", urlsplit(local.endpoint).port, timeout=_ANSWER_SECONDS
+    )
+    try:
+        connection.request(
+            "POST", LAYERS_PATH, json.dumps({"arn": arn, "account": account, "region": region})
+        )
+        response = connection.getresponse()
+        answer = response.read(1000).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise LocalServerFailed(f"the local AWS stopped answering: {error}") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise LocalServerFailed(f"the local AWS could not register the layer {arn}: {answer}")

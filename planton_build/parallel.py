@@ -1,0 +1,41 @@
+"""Independent work side by side, with every failure reported and none hidden by another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from planton_build.errors import PlantonError, SeveralErrors
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def each(items: Sequence[Item], work: Callable[[Item], Result], *, jobs: int) -> list[Result]:
+    """Apply `work` to every item with up to `jobs` threads; return the results in the items' order.
+
+    All items are tried. Raises the one PlantonError that occurred, or SeveralErrors; any other exception at
+    once.
+    """
+    if len(items) <= 1 or jobs <= 1:
+        outcomes = [_attempt(work, item) for item in items]
+    else:
+        executor = ThreadPoolExecutor(min(jobs, len(items)), thread_name_prefix="planton")
+        try:
+            outcomes = list(executor.map(lambda item: _attempt(work, item), items))
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, PlantonError)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SeveralErrors(errors)
+    return [outcome for outcome in outcomes if not isinstance(outcome, PlantonError)]
+
+
+def _attempt(work: Callable[[Item], Result], item: Item) -> Result | PlantonError:
+    try:
+        return work(item)
+    except PlantonError as error:
+        return error

@@ -1,0 +1,203 @@
+"""The way of the data, in order: project, lock, packages, members, artifact, checks. As short as the drawing.
+
+Everything that decides an artifact's bytes goes into one key; a build whose key is known is answered from the
+store without opening a wheel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planton_build import __version__
+from planton_build.archive.member import Member
+from planton_build.artifact import Artifact, FileSize, PackageShare, largest_of, shares_of
+from planton_build.audit.size import SizeReport, check_size
+from planton_build.cache import Store, key_of
+from planton_build.ecosystems.protocol import Ecosystem, Package
+from planton_build.errors import RuntimeUnsupported
+from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
+from planton_build.files import sha256_of
+from planton_build.parallel import each
+from planton_build.project.function import FunctionProject
+from planton_build.project.sources import SourceFile, source_files
+
+if TYPE_CHECKING:
+    from planton_build.archive.writer import WrittenZip
+
+_FORMAT = 1
+"""Raised whenever the same inputs may give other bytes than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A function's artifact. `cached` tells that nothing had to be done; `seconds` is wall time."""
+
+    project: FunctionProject
+    artifact: Artifact
+    lock_path: Path | None
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all builds of a run share. `ecosystems` makes a language family's ecosystem by its name."""
+
+    store: Store
+    ecosystems: Callable[[str], Ecosystem | None]
+    listener: Listener
+    jobs: int = 2
+
+
+def build_all(projects: Sequence[FunctionProject], workshop: Workshop) -> list[Built]:
+    """Build every project, side by side; all failures are reported together."""
+    return each(projects, lambda project: build(project, workshop), jobs=workshop.jobs)
+
+
+def build(project: FunctionProject, workshop: Workshop) -> Built:
+    """Make, or find again, the artifact of one function.
+
+    Raises:
+        PlantonError: one of its subclasses, naming what to do.
+    """
+    started = time.perf_counter()
+    ecosystem = workshop.ecosystems(project.target.family)
+    if ecosystem is None:
+        raise RuntimeUnsupported(
+            f"{project.target.runtime} is known, but this version builds Python functions only",
+            hint="set spec.runtime to a Python runtime, or build this function with its own tools",
+            file=project.manifest.path,
+        )
+    dependencies = ecosystem.dependencies(project)
+    sources = source_files(project, carried=dependencies.carries_sources)
+    key = _key(project, dependencies.fingerprint, sources)
+    artifact = _recorded(workshop.store, key)
+    cached = artifact is not None
+    if artifact is None:
+        packages = ecosystem.packages(project, dependencies)
+        artifact = _assemble(project, packages, sources, ecosystem, workshop)
+        _remember(workshop.store, key, artifact)
+    check_size(
+        SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
+        max_size=project.options.max_size,
+    )
+    return Built(project, artifact, dependencies.lock_path, cached, time.perf_counter() - started)
+
+
+def _key(project: FunctionProject, fingerprint: object, sources: Sequence[SourceFile]) -> str:
+    listing = [
+        (file.archive_path, file.executable, file.link_target or sha256_of(file.path)) for file in sources
+    ]
+    options = project.options
+    handler = project.manifest.model.spec.handler
+    return key_of(
+        _FORMAT,
+        __version__,
+        project.target.name,
+        fingerprint,
+        listing,
+        options.scripts,
+        options.package_exclude,
+        handler,
+    )
+
+
+def _recorded(store: Store, key: str) -> Artifact | None:
+    """Return the artifact of an earlier build with this key, when its file is still whole."""
+    record = store.record("builds", key)
+    if record is None:
+        return None
+    path = store.blob("artifacts", record["artifact"]["sha256"])
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    untouched = [status.st_size, status.st_mtime_ns] == record["stat"]
+    if not untouched and not store.intact("artifacts", record["artifact"]["sha256"]):
+        return None
+    return _artifact_from(record["artifact"], path)
+
+
+def _remember(store: Store, key: str, artifact: Artifact) -> None:
+    status = artifact.path.stat()
+    value = {name: item for name, item in asdict(artifact).items() if name != "path"}
+    store.put_record("builds", key, {"artifact": value, "stat": [status.st_size, status.st_mtime_ns]})
+
+
+def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
+    packages = tuple(PackageShare(**share) for share in value["packages"])
+    largest = tuple(FileSize(**file) for file in value["largest"])
+    return Artifact(**{**value, "path": path, "packages": packages, "largest": largest})
+
+
+def _assemble(
+    project: FunctionProject,
+    packages: Sequence[Package],
+    sources: Sequence[SourceFile],
+    ecosystem: Ecosystem,
+    workshop: Workshop,
+) -> Artifact:
+    """Join packages and sources, check the result, and write the ZIP into the store."""
+    from planton_build.archive.merge import merge
+
+    own = [_source_member(file, workshop.store) for file in sources]
+    groups = [_without(project.options.package_exclude, package.members) for package in packages]
+    members = merge([*groups, own])
+    ecosystem.check_handler(project, {member.path for member in members})
+    shares = shares_of(members, {package.name: package.version for package in packages})
+    largest = largest_of(members)
+    # Before the writing: an artifact over the limit is not worth a second of it.
+    report = SizeReport(sum(member.size for member in members), shares, largest)
+    check_size(report, max_size=project.options.max_size)
+    path, written = _write(project.name, members, workshop)
+    return Artifact(
+        path=path,
+        sha256=written.sha256,
+        tree_digest=written.tree_digest,
+        size=written.size,
+        unzipped_size=written.unzipped_size,
+        files=written.files,
+        packages=shares,
+        largest=largest,
+    )
+
+
+def _source_member(file: SourceFile, store: Store) -> Member:
+    from planton_build.archive.compress import member_from_file, member_from_symlink
+
+    if file.link_target is not None:
+        return member_from_symlink(file.link_target, archive_path=file.archive_path, origin="", store=store)
+    return member_from_file(
+        file.path, archive_path=file.archive_path, executable=file.executable, origin="", store=store
+    )
+
+
+def _without(patterns: Sequence[str], members: Sequence[Member]) -> Sequence[Member]:
+    """Leave out members whose archive path matches one of the gitignore-style patterns."""
+    if not patterns:
+        return members
+    from pathspec import GitIgnoreSpec
+
+    spec = GitIgnoreSpec.from_lines(patterns)
+    return [member for member in members if not spec.match_file(member.path)]
+
+
+def _write(function: str, members: Sequence[Member], workshop: Workshop) -> tuple[Path, WrittenZip]:
+    from planton_build.archive.writer import write_zip
+
+    started = time.perf_counter()
+    total = sum(member.compressed_size for member in members)
+    workshop.listener(StepStarted(function, "write", total, "bytes"))
+    with workshop.store.staging() as staged:
+        written = write_zip(
+            members, staged, advanced=lambda size: workshop.listener(StepAdvanced(function, "write", size))
+        )
+        path = workshop.store.keep("artifacts", written.sha256, staged)
+    workshop.listener(
+        StepFinished(function, "write", f"{written.files} files", time.perf_counter() - started)
+    )
+    return path, written

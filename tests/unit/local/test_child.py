@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from planton_build.local.child import IDENTITY_PATH, LocalApplication, proof
+
+
+class Inner:
+    """Stands where moto is and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.seen.append(environ)
+        start_response("200 OK", [])
+        return [b"moto"]
+
+
+def ask(application: LocalApplication, path: str = "/", **environ: str) -> tuple[str, bytes]:
+    status: list[str] = []
+    path, _, query = path.partition("?")
+    body = application(
+        {
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": "GET",
+            "HTTP_HOST": "127.0.0.1:5",
+            "wsgi.input": io.BytesIO(),
+            **environ,
+        },
+        lambda line, _: status.append(line),
+    )
+    return status[0], b"".join(body)
+
+
+def test_it_proves_who_it_is_with_the_callers_nonce() -> None:
+    application = LocalApplication(Inner(), "secret")
+    assert ask(application, f"{IDENTITY_PATH}?nonce=abc")[1] == proof("secret", "abc", os.getpid()).encode()
+    assert ask(application, f"{IDENTITY_PATH}?nonce=abd")[1] != proof("secret", "abc", os.getpid()).encode()
+    assert proof("other", "abc", 1) != proof("secret", "abc", 1)
+    assert proof("secret", "abc", 1) != proof("secret", "abc", 2)
+
+
+def test_the_account_is_the_access_key_id_when_it_is_one() -> None:
+    inner = Inner()
+    application = LocalApplication(inner, "secret")
+    signed = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host"
+    for key in ("111122223333", "AKIA1234", "1111222233334"):
+        ask(application, HTTP_AUTHORIZATION=signed.format(key))
+    assert [environ.get("HTTP_X_MOTO_ACCOUNT_ID") for environ in inner.seen] == ["111122223333", None, None]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", ""]
+)
+def test_a_web_page_that_rebound_its_name_gets_nothing(host: str) -> None:
+    inner = Inner()
+    assert ask(LocalApplication(inner, "secret"), HTTP_HOST=host)[0].startswith("403")
+    assert inner.seen == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:43", "localhost:43", "localhost", "bucket.localhost:43"])
+def test_loopback_names_are_served(host: str) -> None:
+    assert ask(LocalApplication(Inner(), "secret"), HTTP_HOST=host) == ("200 OK", b"moto")
+
+
+def test_every_request_counts_as_use() -> None:
+    application = LocalApplication(Inner(), "secret")
+    application.last_request = -1.0
+    ask(application)
+    assert application.last_request >= 0
