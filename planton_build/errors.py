@@ -120,6 +120,12 @@ class RuntimeUnsupported(PlantonError):
     code, exit_code = "runtime_unsupported", 27
 
 
+class ManifestNotWritable(PlantonError):
+    """The manifest's file cannot be replaced: its folder is read-only, or the disk is full."""
+
+    code, exit_code = "manifest_not_writable", 28
+
+
 # Dependencies: 30 to 39.
 
 

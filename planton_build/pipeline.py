@@ -17,7 +17,7 @@ from planton_build.archive.member import Member
 from planton_build.artifact import Artifact, FileSize, PackageShare, largest_of, shares_of
 from planton_build.audit.size import SizeReport, check_size
 from planton_build.cache import Store, key_of
-from planton_build.ecosystems.protocol import Ecosystem, Package
+from planton_build.ecosystems.protocol import Dependencies, Ecosystem, Package
 from planton_build.errors import RuntimeUnsupported
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.files import sha256_of
@@ -65,13 +65,7 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
         PlantonError: one of its subclasses, naming what to do.
     """
     started = time.perf_counter()
-    ecosystem = workshop.ecosystems(project.target.family)
-    if ecosystem is None:
-        raise RuntimeUnsupported(
-            f"{project.target.runtime} is known, but this version builds Python functions only",
-            hint="set spec.runtime to a Python runtime, or build this function with its own tools",
-            file=project.manifest.path,
-        )
+    ecosystem = ecosystem_of(project, workshop)
     dependencies = ecosystem.dependencies(project)
     sources = source_files(project, carried=dependencies.carries_sources)
     key = _key(project, dependencies.fingerprint, sources)
@@ -86,6 +80,29 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
         max_size=project.options.max_size,
     )
     return Built(project, artifact, dependencies.lock_path, cached, time.perf_counter() - started)
+
+
+def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
+    """Read or make a function's lock, as the workshop's mode allows, and build nothing."""
+    return ecosystem_of(project, workshop).dependencies(project)
+
+
+def ecosystem_of(project: FunctionProject, workshop: Workshop) -> Ecosystem:
+    """Return the language family that builds a function.
+
+    Raises:
+        RuntimeUnsupported: there is none yet.
+    """
+    ecosystem = workshop.ecosystems(project.target.family)
+    if ecosystem is None:
+        position = project.manifest.position("spec", "runtime")
+        raise RuntimeUnsupported(
+            f"{project.target.runtime} is known, but this version builds Python functions only",
+            hint="set spec.runtime to a Python runtime, or build this function with its own tools",
+            file=project.manifest.path,
+            line=position.line if position else None,
+        )
+    return ecosystem
 
 
 def _key(project: FunctionProject, fingerprint: object, sources: Sequence[SourceFile]) -> str:

@@ -190,7 +190,9 @@ def _parse(source: Input, directory: bytes, position: int) -> tuple[CentralEntry
     if start > len(directory) or not directory.startswith(layout.CENTRAL_SIGNATURE, position):
         raise source.refusal("has a damaged central directory", DAMAGED)
     header = layout.CENTRAL_HEADER.unpack_from(directory, position)
-    _, made_by, _, flags, method, _, _, crc32, packed, size, named, extra_size, comment, disk, _, _, _ = header
+    _, made_by, _, flags, method, _, _, crc32, packed, size, named, extra_size, comment, disk, _, _, _ = (
+        header
+    )
     attributes, offset = header[-2:]
     extra_start, end = start + named, start + named + extra_size + comment
     if end > len(directory):
@@ -268,7 +270,9 @@ def decode_name(source: Input, raw: bytes, flags: int) -> str:
     try:
         return raw.decode("utf-8" if flags & layout.UTF8_FLAG else "ascii")
     except UnicodeDecodeError as error:
-        reason = "has a name that is not UTF-8" if flags & layout.UTF8_FLAG else "has a name of unknown encoding"
+        reason = (
+            "has a name that is not UTF-8" if flags & layout.UTF8_FLAG else "has a name of unknown encoding"
+        )
         raise source.refusal(reason, UNSUPPORTED, raw) from error
 
 

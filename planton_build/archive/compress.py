@@ -4,14 +4,14 @@ The compressor is libdeflate, through the PyPI package `deflate`, pinned to one 
 function of the input, the level and libdeflate's version alone: it is single-threaded, keeps no state between
 buffers, and what it chooses by processor (checksums, moving the match finder's tables) computes the same
 values everywhere. Measured: equal bytes on x86_64 and aarch64 for levels 1, 6, 9 and 12. zlib does not
-qualify, because distributions link different ones, and neither does isa-l, whose output depends on the processor.
+qualify, because distributions link different ones, nor does isa-l, whose output depends on the processor.
 `tests/unit/archive/test_compress.py` holds digests that must not change.
 
 Results are kept in the store, one blob for each content, so that nothing is compressed twice. A blob is named
 by a digest of the content's SHA-256 and the compressor, and begins with a seal (`_Seal`): the facts a member
 needs and a SHA-256 over them, the payload and the blob's name. It is checked whenever the blob is found.
-That costs less than inflating, and proves more: that these are the very bytes once written for this content, not
-merely some bytes that unpack to it.
+That costs less than inflating, and proves more: that these are the very bytes once written for this content,
+not merely some bytes that unpack to it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from planton_build.errors import CacheBroken, SourceInvalid
 from planton_build.files import CHUNK
 
 LEVEL = 6
-"""libdeflate's level: 0.7 % smaller than zlib's default at three times its speed; 9 gains 1 % for twice the time."""
+"""libdeflate's default. On pandas' Python files (20 MB): 0.20 s for zlib 6's size, which takes zlib 0.38 s;
+level 9 takes 0.61 s for 1.6 % less, level 12 takes 4.0 s for 4.3 % less."""
 STREAMED = 64 << 20
-"""Bytes above which a file is stored instead of compressed: libdeflate takes whole buffers only, so this bounds
-memory to about twice as much."""
+"""Bytes above which a file is stored instead of compressed: libdeflate takes whole buffers only, so this
+bounds memory to about twice as much."""
 COMPRESSOR = f"deflate-{deflate.__version__}-level-{LEVEL}-up-to-{STREAMED}"
-"""What decides compressed bytes besides the content: it belongs into every key that stands for an artifact."""
+"""What decides compressed bytes besides the content: it belongs in every key that stands for an artifact."""
 
 _MAGIC = b"PLANTON1"
 _SEAL = struct.Struct("<8sHHIQQ32s")
@@ -55,7 +56,7 @@ class _Seal:
     payload_sha256: bytes
 
     def pack(self, name: str) -> bytes:
-        """Return the head's bytes for the blob of this name: the fields and a SHA-256 over fields and name."""
+        """Return the head of the blob of this name: the fields and a SHA-256 over fields and name."""
         fields = _SEAL.pack(
             _MAGIC, self.method, 0, self.crc32, self.size, self.compressed_size, self.payload_sha256
         )
@@ -74,7 +75,7 @@ _HEAD = _SEAL.size + hashlib.sha256().digest_size
 def member_from_file(
     source: Path, *, archive_path: str, executable: bool, origin: str, store: Store
 ) -> Member:
-    """Return the member for a file's content. What is hashed is what is kept, even if the file changes meanwhile.
+    """Return the member for a file's content: what is hashed is what is kept, even if the file changes.
 
     Raises `SourceInvalid` when the file cannot be read or `archive_path` is no good, `CacheBroken` when the
     store cannot be written.
@@ -155,13 +156,11 @@ def _member(content: bytes, path: str, mode: int, origin: str, store: Store) -> 
     return _sealed(seal, store, name, path, mode, origin, sha256)
 
 
-def _streamed(
-    source: Path, stream: BinaryIO, path: str, mode: int, origin: str, store: Store
-) -> Member:
+def _streamed(source: Path, stream: BinaryIO, path: str, mode: int, origin: str, store: Store) -> Member:
     """Return the member for a large file, stored and copied piece by piece.
 
-    The first pass looks whether the store has the content. The second copies, and takes the digests of the bytes
-    that it copied.
+    The first pass looks whether the store has the content. The second copies, and takes the digests of the
+    bytes that it copied.
     """
     sha256 = hashlib.sha256()
     for piece in _pieces(source, stream):
@@ -185,9 +184,7 @@ def _streamed(
     return _sealed(seal, store, name, path, mode, origin, sha256.hexdigest())
 
 
-def _sealed(
-    seal: _Seal, store: Store, name: str, path: str, mode: int, origin: str, sha256: str
-) -> Member:
+def _sealed(seal: _Seal, store: Store, name: str, path: str, mode: int, origin: str, sha256: str) -> Member:
     return Member(
         path=path,
         mode=mode,

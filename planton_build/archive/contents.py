@@ -75,7 +75,9 @@ def _batches(entries: Iterable[ZipEntry]) -> Iterator[list[ZipEntry]]:
     yield batch
 
 
-def _inspect(path: Path, batch: Sequence[ZipEntry], absolute_roots: Sequence[str]) -> list[tuple[ZipEntry, str]]:
+def _inspect(
+    path: Path, batch: Sequence[ZipEntry], absolute_roots: Sequence[str]
+) -> list[tuple[ZipEntry, str]]:
     """Return the entries of one batch with the SHA-256 of their contents."""
     inspected = []
     try:

@@ -4,8 +4,8 @@ It is the SHA-256 (hex) of one line for each file and symlink, the lines sorted 
 
     <mode> <sha256> <path>
 
-`mode` is 100644, 100755 or 120777 (octal, six digits), `sha256` that of the content in hex (of a symlink, of its
-target), `path` in UTF-8, and each line ends with a line feed. For an unpacked archive without symlinks:
+`mode` is 100644, 100755 or 120777 (octal, six digits), `sha256` that of the content in hex (of a symlink, of
+its target), `path` in UTF-8, and each line ends with a line feed. For an unpacked archive without symlinks:
 
     find . -type f | cut -c3- | while IFS= read -r path; do
         if test -x "$path"; then mode=100755; else mode=100644; fi

@@ -5,14 +5,17 @@ from __future__ import annotations
 import struct
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-"""4.3.7: signature, version, flags, method, time, date, CRC-32, compressed size, size, name and extra length."""
+"""4.3.7: signature, version, flags, method, time, date, CRC-32, compressed size, size, lengths of name and
+extra."""
 CENTRAL_HEADER = struct.Struct("<4s6H3I5H2I")
 """4.3.12: signature, made by, version, flags, method, time, date, CRC-32, compressed size, size, lengths of
 name, extra and comment, disk, internal attributes, external attributes, offset of the local header."""
 END_RECORD = struct.Struct("<4s4H2IH")
-"""4.3.16: signature, this disk, directory's disk, entries here, entries, directory's size and offset, comment."""
+"""4.3.16: signature, this disk, directory's disk, entries here, entries, size and offset of the directory,
+length of the comment."""
 ZIP64_END_RECORD = struct.Struct("<4sQ2H2I4Q")
-"""4.3.14: signature, size of the rest, made by, version, disks, entries here, entries, directory's size, offset."""
+"""4.3.14: signature, size of the rest, made by, version, this disk, directory's disk, entries here, entries,
+size and offset of the directory."""
 ZIP64_LOCATOR = struct.Struct("<4sIQI")
 """4.3.15: signature, disk of the zip64 end record, its offset, number of disks."""
 

@@ -18,9 +18,10 @@ _HINT = (
 def merge(groups: Iterable[Sequence[Member]]) -> list[Member]:
     """Return the members of all groups, one for each path, sorted by path (as UTF-8).
 
-    Several packages may bring the same file: with the same content it goes in once, as the member of the origin
-    whose name sorts first ("" for the sources before all), so the order of the groups decides nothing. If any of
-    them is executable the one kept is: an execute bit too many does no harm, one too few breaks a program.
+    Several packages may bring the same file: with the same content it goes in once, as the member of the
+    origin whose name sorts first ("" for the sources before all), so the order of the groups decides nothing.
+    If any of them is executable the one kept is: an execute bit too many does no harm, one too few breaks a
+    program.
 
     Raises `MemberCollision`, with a finding for each path, when contents differ, or when a file of one is a
     folder of another.
@@ -42,7 +43,8 @@ def merge(groups: Iterable[Sequence[Member]]) -> list[Member]:
 def _differ(members: Sequence[Member]) -> bool:
     first = members[0]
     return any(
-        member.sha256 != first.sha256 or (member.mode == SYMLINK) != (first.mode == SYMLINK) for member in members
+        member.sha256 != first.sha256 or (member.mode == SYMLINK) != (first.mode == SYMLINK)
+        for member in members
     )
 
 
@@ -60,7 +62,9 @@ def _differing(members: Sequence[Member]) -> Finding:
 
 
 def _nested(files: Sequence[Member], below: str, others: Sequence[Member]) -> Finding:
-    message = f"{files[0].path} is a file from {_origins(files)} and a folder of {below} from {_origins(others)}"
+    message = (
+        f"{files[0].path} is a file from {_origins(files)} and a folder of {below} from {_origins(others)}"
+    )
     return Finding(MemberCollision.code, message, hint=_HINT)
 
 

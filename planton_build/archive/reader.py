@@ -44,8 +44,8 @@ _USUAL_EXTRA = 64
 class ZipEntry:
     """A file or symlink of an archive.
 
-    `mode` is the Unix mode as the archive has it, 0 where it has none. `crc32` and `size` (bytes) speak of the
-    content and are claims until `inspect_entries` has read it; `compressed_size` (bytes) and `method` of
+    `mode` is the Unix mode as the archive has it, 0 where it has none. `crc32` and `size` (bytes) speak of
+    the content and are claims until `inspect_entries` has read it; `compressed_size` (bytes) and `method` of
     the bytes at `offset` in the archive.
     """
 
@@ -88,9 +88,9 @@ def read_zip(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> ZipListing:
     """List the ZIP archive at `path`; the contents stay unread (see `inspect_entries`).
 
     Raises `ArchiveInvalid` for an archive that is cut off, damaged, split, encrypted, larger than `limits`,
-    compressed with something else than deflate, or that readers could take for different things: local headers
-    or data descriptors that contradict the central directory, overlaps, gaps, duplicate names, a name that is
-    both file and folder, names that leave the folder they are unpacked to.
+    compressed with something else than deflate, or that readers could take for different things: local
+    headers or data descriptors that contradict the central directory, overlaps, gaps, duplicate names, a name
+    that is both file and folder, names that leave the folder they are unpacked to.
     """
     try:
         with path.open("rb", buffering=0) as stream:
@@ -125,7 +125,7 @@ def _check_names(source: Input, central: Sequence[CentralEntry]) -> None:
 
 
 def _data_offsets(source: Input, central: Sequence[CentralEntry], end: End) -> list[int]:
-    """Return where each entry's data begins, having checked that the entries fill the file up to the directory."""
+    """Return where each entry's data begins; the entries must fill the file up to the directory."""
     order = sorted(range(len(central)), key=lambda index: central[index].header_offset)
     starts = [central[index].header_offset for index in order]
     if (starts or [end.offset])[0] != 0:
@@ -150,7 +150,9 @@ def _check_local_header(source: Input, entry: CentralEntry) -> int:
     header = source.read(entry.header_offset, fixed + len(entry.raw_name) + _USUAL_EXTRA)
     if len(header) < fixed or not header.startswith(layout.LOCAL_SIGNATURE):
         raise source.refusal("has no local header", DAMAGED, entry.path)
-    (_, _, flags, method, _, _, crc32, packed, size, name_size, extra_size) = layout.LOCAL_HEADER.unpack_from(header)
+    (_, _, flags, method, _, _, crc32, packed, size, name_size, extra_size) = layout.LOCAL_HEADER.unpack_from(
+        header
+    )
     length: int = fixed + name_size + extra_size
     if len(header) < length:
         header = source.read(entry.header_offset, length)

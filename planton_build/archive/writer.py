@@ -1,8 +1,8 @@
 """The ZIP writer: copies the compressed bytes of members behind fresh headers that say nothing of this host.
 
 The bytes of the archive are a function of the members' paths, modes and compressed bytes. Everything else a
-ZIP could hold is fixed: entries sorted by path, the time 1980-01-01 00:00 (the format's zero), made by Unix, no
-extra fields, no data descriptors, no entries for folders, no comments.
+ZIP could hold is fixed: entries sorted by path, the time 1980-01-01 00:00 (the format's first), made by Unix,
+no extra fields, no data descriptors, no entries for folders, no comments.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,7 @@ _VERSIONS = {STORED: 10, DEFLATED: 20}
 _MADE_BY = layout.UNIX << 8 | 20
 _ZIP64_VERSION = 45
 _ENTRIES_MAX = layout.LIMIT_16 - 1
-"""More entries than this need a zip64 end record: 65,535 in the short field means that there is one (4.4.1.4)."""
+"""More entries need a zip64 end record: 65,535 in the short field says that there is one (4.4.1.4)."""
 _BUFFER = 1 << 20
 """Bytes collected before they are hashed and written. Larger ones fall out of the processor's cache."""
 _OPEN_FILES = 64
@@ -40,7 +41,7 @@ _READ_AGAIN = "run the build again: what is missing will be fetched or made anew
 
 @dataclass(frozen=True, slots=True)
 class WrittenZip:
-    """A finished archive. `sha256` (hex) and `size` are the file's; sizes in bytes; see `digest.tree_digest`."""
+    """A finished archive: SHA-256 (hex) and size of the file, all sizes in bytes; see `tree_digest`."""
 
     sha256: str
     size: int
@@ -54,19 +55,21 @@ def write_zip(
 ) -> WrittenZip:
     """Write `members`, in any order, as a ZIP to `destination`, which is overwritten in place.
 
-    `advanced` is told how many more bytes were written, which add up to the archive's size. The caller gives a
-    staging path and moves the file when it is whole.
+    `advanced` is told how many more bytes were written, which add up to the archive's size. The caller gives
+    a staging path and moves the file when it is whole.
 
     Raises `MemberCollision` when two members cannot be in one tree, `SizeLimitExceeded` when the archive or a
-    member would need 64-bit sizes, `CacheBroken` when the bytes of a member are gone or `destination` cannot be
-    written, and ValueError for a member that no reader of this package makes.
+    member would need 64-bit sizes, `CacheBroken` when the bytes of a member are gone or `destination` cannot
+    be written, and ValueError for a member that nothing in this package makes.
     """
     ordered = sorted(members, key=lambda member: member.path.encode())
     _check(ordered)
     with _Output(destination, advanced) as output, _Sources() as sources:
         _write(ordered, output, sources)
     unzipped = sum(member.size for member in ordered)
-    return WrittenZip(output.sha256.hexdigest(), output.position, unzipped, len(ordered), tree_digest(ordered))
+    return WrittenZip(
+        output.sha256.hexdigest(), output.position, unzipped, len(ordered), tree_digest(ordered)
+    )
 
 
 def _write(ordered: Sequence[Member], output: _Output, sources: _Sources) -> None:
@@ -75,9 +78,27 @@ def _write(ordered: Sequence[Member], output: _Output, sources: _Sources) -> Non
     for member in ordered:
         name = member.path.encode()
         method, flags = member.method, 0 if member.path.isascii() else layout.UTF8_FLAG
-        fields = (_VERSIONS[method], flags, method, 0, _EPOCH, member.crc32, member.compressed_size, member.size)
+        fields = (
+            _VERSIONS[method],
+            flags,
+            method,
+            0,
+            _EPOCH,
+            member.crc32,
+            member.compressed_size,
+            member.size,
+        )
         directory += layout.CENTRAL_HEADER.pack(
-            layout.CENTRAL_SIGNATURE, _MADE_BY, *fields, len(name), 0, 0, 0, 0, member.mode << 16, output.position
+            layout.CENTRAL_SIGNATURE,
+            _MADE_BY,
+            *fields,
+            len(name),
+            0,
+            0,
+            0,
+            0,
+            member.mode << 16,
+            output.position,
         )
         directory += name
         output.write(layout.LOCAL_HEADER.pack(layout.LOCAL_SIGNATURE, *fields, len(name), 0) + name)
@@ -104,8 +125,8 @@ def _end_records(entries: int, size: int, offset: int) -> bytes:
 class _Output:
     """The archive being written: collected in a buffer, hashed in a second thread, counted.
 
-    Hashing takes a third of the time of all of it, and hashlib releases the interpreter's lock: while one buffer is
-    hashed and written, the other one fills.
+    Hashing takes a third of the time of all of it, and hashlib releases the interpreter's lock: while one
+    buffer is hashed, it is also written, and the other one fills.
     """
 
     def __init__(self, destination: Path, advanced: Callable[[int], None] | None) -> None:
@@ -180,7 +201,7 @@ class _Sources:
     def __init__(self) -> None:
         self._open: OrderedDict[Path, io.FileIO] = OrderedDict()
 
-    def __enter__(self) -> _Sources:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,7 +218,9 @@ class _Sources:
                 count = stream.readinto(output.room(left))
                 if not count:
                     raise CacheBroken(
-                        f"{member.file} ends before the bytes of {member.path}", hint=_READ_AGAIN, file=member.file
+                        f"{member.file} ends before the bytes of {member.path}",
+                        hint=_READ_AGAIN,
+                        file=member.file,
                     )
                 output.took(count)
                 left -= count
@@ -220,9 +243,11 @@ class _Sources:
 
 def _check(ordered: Sequence[Member]) -> None:
     """Refuse members that cannot be in one archive, before the first byte is written."""
-    for member, following in zip(ordered, ordered[1:], strict=False):
+    for member, following in pairwise(ordered):
         if member.path == following.path:
-            raise MemberCollision(f"{member.path} is there twice, from {member.origin!r} and {following.origin!r}")
+            raise MemberCollision(
+                f"{member.path} is there twice, from {member.origin!r} and {following.origin!r}"
+            )
     for path, other in conflicts(member.path for member in ordered):
         raise MemberCollision(f"{path} is a file, and a folder because of {other}")
     size = 0
@@ -239,5 +264,5 @@ def _check(ordered: Sequence[Member]) -> None:
         if max(member.size, member.compressed_size, size) >= layout.LIMIT_32:
             raise SizeLimitExceeded(
                 f"with {member.path} the archive needs 64-bit sizes: no ZIP for Lambda can be that large",
-                hint="Lambda takes less than 262,144,000 bytes unzipped: use a container image, or exclude files",
+                hint="Lambda takes less than 262,144,000 bytes unzipped: exclude files, or use an image",
             )

@@ -114,14 +114,14 @@ def _with_buckets(projects: Sequence[FunctionProject], *, local: bool) -> list[F
     """Give every project a bucket, or say before any work that one is missing."""
     from dataclasses import replace
 
-    from planton_build.local.names import DEFAULT_BUCKET
+    from planton_build.cli.aws import LOCAL_BUCKET
 
     ready, errors = [], []
     for project in projects:
         if project.options.bucket:
             ready.append(project)
         elif local:
-            ready.append(replace(project, options=replace(project.options, bucket=DEFAULT_BUCKET)))
+            ready.append(replace(project, options=replace(project.options, bucket=LOCAL_BUCKET)))
         else:
             errors.append(
                 BucketUnknown(
@@ -174,13 +174,12 @@ def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
 
 
 def _published(console: Console, results: Sequence[Built], options: dict[str, Any]) -> dict[str, S3Source]:
-    from planton_build.cli.aws import open_aws, prepare_local
+    from planton_build.cli.aws import Accounts
     from planton_build.publish.artifacts import publish_all
 
-    aws = open_aws(local=options["local"], region=options["region"], profile=options["profile"])
-    if options["local"]:
-        prepare_local([(built.project.manifest, built.project.options.bucket) for built in results], aws)
-    sources = publish_all(results, aws, console.listen, jobs=options["jobs"] or 8)
+    accounts = Accounts(local=options["local"], region=options["region"], profile=options["profile"])
+    accounts.prepare([(built.project.manifest, built.project.options.bucket) for built in results])
+    sources = publish_all(results, accounts.of, console.listen, jobs=options["jobs"] or 8)
     console.stop_progress()
     return {report.artifact_key(built): source for built, source in zip(results, sources, strict=True)}
 
@@ -239,13 +238,14 @@ def lock(
     jobs: int | None,
 ) -> int:
     """Lock the dependencies of every function below PATH, per runtime and architecture, with hashes."""
+    from planton_build import pipeline
     from planton_build.parallel import each
 
     mode: LockMode = "check" if check else "write"
     workshop = _workshop(console, jobs, mode, upgrade=upgrade, upgrade_packages=upgrade_packages)
 
     def locked(project: FunctionProject) -> tuple[str, str, str, int]:
-        dependencies = workshop.locked(project)
+        dependencies = pipeline.lock(project, workshop)
         path = shown_path(dependencies.lock_path) if dependencies.lock_path else ""
         return project.name, path, dependencies.state, dependencies.package_count
 

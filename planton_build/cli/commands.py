@@ -59,7 +59,7 @@ def aws_options(command: Command) -> Command:
     """Add `--local`, `--region` and `--profile`."""
     for option in (
         click.option("--profile", help="AWS profile; otherwise the SDK's own chain decides."),
-        click.option("--region", help="AWS region; otherwise the manifest's, then the SDK's own chain."),
+        click.option("--region", help="AWS region of functions whose manifest names none."),
         click.option("--local", is_flag=True, help="Use the embedded AWS of this machine; no account."),
     ):
         command = option(command)

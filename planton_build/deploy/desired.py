@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from planton_build.errors import Finding, NotDeployable, ReferenceUnresolved
+from planton_build.errors import Finding, ReferenceUnresolved
 from planton_build.manifest.code_source import CodeSource, ImageSource, S3Source
 from planton_build.manifest.document import Manifest
-from planton_build.manifest.model import Architecture, CodeSourceType, StringValueOrRef, ValueFromRef
+from planton_build.manifest.load import require_deployable
+from planton_build.manifest.model import (
+    Architecture,
+    AwsLambdaSpec,
+    CodeSourceType,
+    S3Code,
+    StringValueOrRef,
+    ValueFromRef,
+)
 from planton_build.manifest.references import defaults_for
 from planton_build.publish.keys import digest_in_key
 
@@ -57,11 +65,12 @@ class DesiredFunction:
 def desired_state(manifest: Manifest) -> DesiredFunction:
     """Return what the manifest asks for.
 
-    Raises NotDeployable when the manifest names no code or no role, and ReferenceUnresolved, with one finding
-    for each place, when it holds a `valueFrom`: a reference is never passed on and never guessed.
+    Raises NotDeployable when the manifest's code source is incomplete, and ReferenceUnresolved, with one
+    finding for each place, when it holds a `valueFrom`: a reference is never passed on and never guessed.
     """
+    require_deployable(manifest)
     spec = manifest.model.spec
-    code = _code(manifest)
+    code = _code(spec)
     literals = _Literals(manifest)
     role = literals.one("role_arn", spec.role_arn)
     subnets = literals.several("subnets", spec.subnets)
@@ -69,8 +78,6 @@ def desired_state(manifest: Manifest) -> DesiredFunction:
     layers = literals.several("layer_arns", spec.layer_arns)
     key = literals.one("kms_key_arn", spec.kms_key_arn)
     literals.check()
-    if not role:
-        raise _missing(manifest, "role_arn", "the function has no role", "set `spec.roleArn.value`")
     zipped = isinstance(code, S3Source)
     return DesiredFunction(
         name=spec.function_name,
@@ -96,18 +103,11 @@ def desired_state(manifest: Manifest) -> DesiredFunction:
     )
 
 
-def _code(manifest: Manifest) -> CodeSource:
-    spec = manifest.model.spec
-    if spec.code_source_type is CodeSourceType.IMAGE and spec.image_uri:
+def _code(spec: AwsLambdaSpec) -> CodeSource:
+    if spec.code_source_type is CodeSourceType.IMAGE:
         return ImageSource(spec.image_uri)
-    if spec.code_source_type is CodeSourceType.S3 and spec.s3 and spec.s3.bucket and spec.s3.key:
-        return S3Source(spec.s3.bucket, spec.s3.key, spec.s3.object_version or None)
-    raise _missing(
-        manifest,
-        "code_source_type",
-        "the manifest does not say where the code is",
-        "run `planton-build build --publish`, which writes the code source",
-    )
+    s3 = spec.s3 or S3Code()
+    return S3Source(s3.bucket, s3.key, s3.object_version or None)
 
 
 def _digest(code: CodeSource) -> str | None:
@@ -120,17 +120,6 @@ def _digest(code: CodeSource) -> str | None:
 def _origin(manifest: Manifest) -> str:
     position = manifest.position("spec", "function_name")
     return f"{manifest.path}:{position.line}" if position else str(manifest.path)
-
-
-def _missing(manifest: Manifest, name: str, what: str, hint: str) -> NotDeployable:
-    position = manifest.position("spec", name)
-    return NotDeployable(
-        f"{manifest.model.spec.function_name} cannot be deployed: {what}",
-        hint=hint,
-        file=manifest.path,
-        line=position.line if position else None,
-        column=position.column if position else None,
-    )
 
 
 class _Literals:

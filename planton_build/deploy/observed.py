@@ -1,4 +1,4 @@
-"""What a function is in AWS, in the terms of `desired`. Answers are read with care: any key may be missing."""
+"""What a function is in AWS, in the terms of `desired`. Any key of an answer may be missing."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def observe(name: str, aws: Aws, region: str | None, *, concurrency: bool = Fals
 
 
 def read_answer(name: str, answer: Mapping[str, Any]) -> ObservedFunction:
-    """Turn an answer of GetFunction into an observation. Raises DeployRefused when it describes no function."""
+    """Turn an answer of GetFunction into an observation. Raises DeployRefused when it has no function."""
     found = _mapping(answer, "Configuration")
     if not found:
         raise DeployRefused(
@@ -177,7 +177,8 @@ def _layers(found: Mapping[str, Any]) -> tuple[str, ...]:
     layers = found.get("Layers")
     if not isinstance(layers, list):
         return ()
-    return tuple(_text(layer, "Arn") for layer in layers if isinstance(layer, Mapping))
+    arns = (_text(layer, "Arn") for layer in layers if isinstance(layer, Mapping))
+    return tuple(arn for arn in arns if arn)
 
 
 def _mapping(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -200,7 +200,7 @@ def _code_changes(desired: DesiredFunction, observed: ObservedFunction, notes: l
     changes = []
     if desired.architecture != observed.architecture:
         changes.append(Change("architecture", observed.architecture, desired.architecture))
-    if _same_code(desired, observed):
+    if same_code(desired, observed):
         return changes
     changes.append(Change("code", observed.code_sha256 or observed.image_uri or None, _code_name(desired)))
     if desired.code_sha256 is None:
@@ -210,7 +210,8 @@ def _code_changes(desired: DesiredFunction, observed: ObservedFunction, notes: l
     return changes
 
 
-def _same_code(desired: DesiredFunction, observed: ObservedFunction) -> bool:
+def same_code(desired: DesiredFunction, observed: ObservedFunction) -> bool:
+    """Tell whether the desired code is known to be deployed."""
     if desired.code_sha256 is None:
         return False
     if desired.code_sha256 == observed.code_sha256:

@@ -51,9 +51,9 @@ def configuration_request(
 ) -> UpdateFunctionConfigurationRequestTypeDef:
     """Return the UpdateFunctionConfiguration request for these fields.
 
-    What is empty is sent as empty, because Lambda leaves alone what is not sent: "" clears the description and
-    the KMS key, an empty map the environment, empty lists layers and VPC. Runtime, handler and layers are no
-    part of an image's configuration.
+    What is empty is sent as empty, because Lambda leaves alone what is not sent: "" clears the description
+    and the KMS key, an empty map the environment, empty lists layers and VPC. Runtime, handler and layers are
+    no part of an image's configuration.
     """
     image = desired.package == "Image"
     request: dict[str, Any] = {"FunctionName": desired.name}
@@ -70,7 +70,7 @@ def configuration_request(
 
 
 def code_request(desired: DesiredFunction) -> UpdateFunctionCodeRequestTypeDef:
-    """Return the UpdateFunctionCode request. The architecture goes with the code, or Lambda would keep the old."""
+    """Return the UpdateFunctionCode request. The architecture goes with the code."""
     request = {"FunctionName": desired.name, "Architectures": [desired.architecture], **_code(desired)}
     return cast("UpdateFunctionCodeRequestTypeDef", request)
 

@@ -32,6 +32,14 @@ class Dependencies(Protocol):
         """The lock file that was read or written, or None when there is nothing to lock."""
 
     @property
+    def state(self) -> str:
+        """What became of the lock, for people: `up to date`, `created`, …"""
+
+    @property
+    def package_count(self) -> int:
+        """How many packages go in."""
+
+    @property
     def carries_sources(self) -> bool:
         """Whether a package holds the function's own code, so that loose sources stay out."""
 

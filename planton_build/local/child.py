@@ -2,11 +2,11 @@
 
     python -m planton_build.local.child STATE_FOLDER
 
-The process binds a loopback port that the kernel chooses, writes where it is to the state file, and serves
-until it is told to stop, its state file is gone or names another server, or nobody asked it for
-`IDLE_SECONDS`. Whoever finds the state file can check that it talks to this very process (`identity`), and
-not to a program that got its port later: the answer is an HMAC over the caller's nonce with the token of the
-state file.
+The process reads its token from its standard input, binds a loopback port that the kernel chooses, adds where
+it is to the state file, and serves until it is told to stop, its state file is gone or names another server,
+or nobody asked it for `IDLE_SECONDS`. Whoever finds the state file can check that it talks to this very
+process (`identity`), and not to a program that got its port later: the answer is an HMAC over the caller's
+nonce with the token of the state file.
 
 moto is prepared in two ways. The account of a request is the access key id, when that is twelve digits (the
 convention of LocalStack); moto itself would have one account, and refuses a function whose role is in
@@ -19,7 +19,6 @@ import hmac
 import json
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -120,10 +119,12 @@ def main(arguments: list[str]) -> None:
     """Serve until told to stop."""
     state_file = Path(arguments[0]) / STATE_FILE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    token = secrets.token_hex(32)
+    token = sys.stdin.readline().strip()
     server, application = _listen(token)
     # moto calls itself for a few services, and takes the port from here.
     os.environ["MOTO_PORT"] = str(server.server_port)
+    if not token or _token(state_file) != token:
+        return  # the command that started this process is gone, and another has started another
     found = {"endpoint": f"http://127.0.0.1:{server.server_port}", "pid": os.getpid(), "token": token}
     write_atomic(state_file, json.dumps(found).encode(), mode=0o600)
     watch = threading.Thread(
@@ -133,7 +134,7 @@ def main(arguments: list[str]) -> None:
     try:
         server.serve_forever()
     finally:
-        if _is_ours(state_file, token):
+        if _token(state_file) == token:
             state_file.unlink(missing_ok=True)
 
 
@@ -154,21 +155,25 @@ def _listen(token: str) -> tuple[Any, LocalApplication]:
     return server, application
 
 
-def _watch(state_file: Path, token: str, application: LocalApplication, stop: Callable[[], None]) -> None:
+def _watch(
+    state_file: Path, token: str, application: LocalApplication, stop: Callable[[], None], log: int = 2
+) -> None:
     """Stop the server when it is no longer the one that commands would find, or nobody uses it."""
-    while _is_ours(state_file, token) and time.monotonic() - application.last_request < IDLE_SECONDS:
+    while _token(state_file) == token and time.monotonic() - application.last_request < IDLE_SECONDS:
         # Both streams are the log, opened for appending: after truncation they go on at its new end.
-        if os.fstat(2).st_size > LOG_BYTES:
-            os.ftruncate(2, 0)
+        if os.fstat(log).st_size > LOG_BYTES:
+            os.ftruncate(log, 0)
         time.sleep(WATCH_SECONDS)
     stop()
 
 
-def _is_ours(state_file: Path, token: str) -> bool:
+def _token(state_file: Path) -> str | None:
+    """Return the token of the server that the state file stands for, or None."""
     try:
-        return bool(json.loads(state_file.read_bytes()).get("token") == token)
-    except (OSError, ValueError, AttributeError):
-        return False
+        token = json.loads(state_file.read_bytes())["token"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return token if isinstance(token, str) else None
 
 
 if __name__ == "__main__":

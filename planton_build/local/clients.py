@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -10,15 +11,19 @@ from typing import Any
 from planton_build.errors import LocalServerFailed
 from planton_build.local.server import DEFAULT_ACCOUNT, LocalAws
 
+_UNREAD = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+"""botocore's settings that name the user's own configuration, and what stands in for each."""
+
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
     """Turn a local AWS that went away into `LocalServerFailed`."""
+    from botocore.exceptions import ConnectionError as NotConnected
     from botocore.exceptions import HTTPClientError
 
     try:
         yield
-    except HTTPClientError as error:
+    except (HTTPClientError, NotConnected) as error:
         raise LocalServerFailed(
             f"the local AWS stopped answering: {error}", hint="Run the command again; it starts a new one."
         ) from error
@@ -27,11 +32,14 @@ def answering() -> Iterator[None]:
 @lru_cache(maxsize=64)
 def local_client(local: LocalAws, service: str, region: str, account: str = DEFAULT_ACCOUNT) -> Any:
     """Return the client of `service` that acts in `region` and in `account` (twelve digits)."""
-    import boto3
+    import boto3.session
+    import botocore.session
     from botocore.config import Config
 
     key, secret = local.credentials(account)
-    session: Any = boto3.session.Session(key, secret, region_name=region)
+    # A profile of AWS_PROFILE or the user's files would be read, and must exist, even where keys are given.
+    core = botocore.session.Session({name: (None, None, value, None) for name, value in _UNREAD.items()})
+    session: Any = boto3.session.Session(key, secret, region_name=region, botocore_session=core)
     return session.client(
         service,
         endpoint_url=local.endpoint,

@@ -24,8 +24,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from planton_build.archive.reader import read_zip
-from planton_build.errors import InvocationFailed
+from planton_build.archive.reader import ZipListing, read_zip
+from planton_build.errors import ArtifactNotRunnable, InvocationFailed
 from planton_build.events import Listener, Note, ignore
 from planton_build.local.environment import command, environment
 from planton_build.local.function import RunnableFunction
@@ -128,7 +128,7 @@ def invoke(
         task = root / "var" / "task"
         for folder in (task, root / "tmp", root / "home"):
             folder.mkdir(parents=True)
-        unpack(function.artifact, listing, task)
+        _unpack(function, listing, task)
         happenings: SimpleQueue[Happening] = SimpleQueue()
         with RuntimeApi(request, happenings) as api:
             process = FunctionProcess(
@@ -139,6 +139,16 @@ def invoke(
                 on_log=on_log,
             )
             return _Course(request, happenings).follow(process)
+
+
+def _unpack(function: RunnableFunction, listing: ZipListing, task: Path) -> None:
+    try:
+        unpack(function.artifact, listing, task)
+    except OSError as error:
+        raise ArtifactNotRunnable(
+            f"the code of {function.name} cannot be unpacked here: {error.strerror or error}",
+            hint=f"It takes {listing.size:,} bytes below {task.parents[1].parent}.",
+        ) from error
 
 
 def _check_payload(payload: bytes) -> None:
@@ -256,9 +266,10 @@ def _hint(kind: str, message: str) -> str | None:
         if missing and handler and missing[1] == handler[1].replace("/", "."):
             return "spec.handler is FILE.FUNCTION, and the artifact has no such file at its root."
         if missing:
+            package = missing[1].partition(".")[0]
             return (
-                f"The artifact does not contain {missing[1].partition('.')[0]!r}: add the package that brings "
-                "it to the function's dependencies, then build and deploy again."
+                f"The artifact does not contain {package!r}: add the package that brings it to the "
+                "function's dependencies, then build and deploy again."
             )
         return "The module was found and raised an error while it was imported."
     if kind == "Runtime.HandlerNotFound":

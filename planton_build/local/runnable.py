@@ -81,8 +81,8 @@ def check_runnable(
     if not any_python:
         raise ArtifactNotRunnable(
             f"this host has no Python {wanted}, which the function is deployed for",
-            hint=f"{_install_hint(wanted)} Nothing in the artifact is tied to that version, so --any-python runs "
-            "it with the nearest one.",
+            hint=f"{_install_hint(wanted)} Nothing in the artifact is tied to that version: --any-python "
+            "runs it with the nearest one.",
         )
     return _stand_in(version, function, listen)
 

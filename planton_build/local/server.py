@@ -26,6 +26,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from planton_build.errors import LocalServerFailed, LocalUnavailable
+from planton_build.files import write_atomic
 from planton_build.local.child import IDENTITY_PATH, LOG_FILE, STATE_FILE, proof
 
 START_SECONDS = 60.0
@@ -94,9 +95,14 @@ def ensure_server(state: Path, *, start: bool = True) -> LocalAws:
             "no local AWS is running", hint="Run a command with --local to start it; what it held is gone."
         )
     _check_installed()
-    _create_private(state)
-    with _lock(state):
-        return status(state) or _start(state)
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _lock(state):
+            return status(state) or _start(state)
+    except OSError as error:
+        raise LocalServerFailed(
+            f"the state folder {state} cannot be used: {error.strerror or error}"
+        ) from error
 
 
 def stop_server(state: Path) -> bool:
@@ -125,13 +131,6 @@ def _check_installed() -> None:
             f"the local AWS is not installed: Python module {missing[0]!r} is missing",
             hint="Install the extra: pip install 'planton-build[local]'",
         )
-
-
-def _create_private(state: Path) -> None:
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise LocalServerFailed(f"the state folder {state} cannot be created: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -181,8 +180,9 @@ def _proves_itself(found: _Found) -> bool:
 
 def _start(state: Path) -> LocalAws:
     """Start a server and wait until it proves itself. The caller holds the lock."""
-    (state / STATE_FILE).unlink(missing_ok=True)
-    process = _spawn(state)
+    token = secrets.token_hex(32)
+    write_atomic(state / STATE_FILE, json.dumps({"token": token}).encode(), mode=0o600)
+    process = _spawn(state, token)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         found = _read_state(state)
@@ -195,6 +195,7 @@ def _start(state: Path) -> LocalAws:
     if exited is None:
         process.kill()
         process.wait()
+    (state / STATE_FILE).unlink(missing_ok=True)
     how = (
         f"ended at once (exit code {exited})"
         if exited is not None
@@ -208,27 +209,39 @@ def _start(state: Path) -> LocalAws:
     )
 
 
-def _spawn(state: Path) -> subprocess.Popen[bytes]:
-    """Start the child, cut loose from this process's terminal, group, folder and credentials."""
+def _spawn(state: Path, token: str) -> subprocess.Popen[bytes]:
+    """Start the child, cut loose from this process's terminal, group, folder and credentials.
+
+    The token goes through a pipe: other users may see arguments, and the state file may by then be another
+    start's.
+    """
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # Without this, moto lets every web page read what the server holds (CORS).
     environment |= {"MOTO_DISABLE_GLOBAL_CORS": "true", "PYTHONUNBUFFERED": "1"}
-    # -P: the folder a command runs in is not searched for modules.
+    # -P, and a folder of nobody's: modules of the folder that a command runs in are not imported.
     command = [sys.executable, "-P", "-m", "planton_build.local.child", str(state.resolve())]
     log_file = os.open(state / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         if sys.platform == "win32":
             flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, env=environment,
-                cwd=state.anchor, creationflags=flags,
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, env=environment,
+                cwd=state.resolve().anchor, creationflags=flags,
             )  # fmt: skip
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, env=environment,
-            cwd="/", start_new_session=True,
-        )  # fmt: skip
+        else:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, env=environment,
+                cwd="/", start_new_session=True,
+            )  # fmt: skip
     finally:
         os.close(log_file)
+    if process.stdin is not None:
+        with (
+            contextlib.suppress(BrokenPipeError),
+            process.stdin as pipe,
+        ):  # it ended at once: the log says why
+            pipe.write(token.encode() + b"\n")
+    return process
 
 
 def _log_end(state: Path) -> str:
@@ -254,13 +267,10 @@ def _terminate(found: _Found) -> None:
 
 
 def _is_gone(found: _Found) -> bool:
-    if sys.platform == "win32":  # there, os.kill(pid, 0) is not a question
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", urlsplit(found.endpoint).port or 0)) != 0
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(found.pid, os.WNOHANG)  # when this very process started it, it has to be reaped
-    try:
-        os.kill(found.pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    """Tell whether nobody listens on the server's port any more: the kernel closes it when the process
+    ends."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(found.pid, os.WNOHANG)  # when this very process started it, it has to be reaped
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(found.endpoint).port or 0)) != 0

@@ -36,7 +36,7 @@ class Manifest:
 
     `index` is the document's number in its file, from 0. `digest` is the SHA-256 (hex) of the whole file as
     it was read, by which write-back notices an edit in between. `positions` holds where each written value
-    starts (its key, when the value is empty). `warnings` are no errors: the manifest can be built and deployed.
+    starts (its key, when the value is empty). `warnings` are not errors: it can be built and deployed.
     """
 
     path: Path

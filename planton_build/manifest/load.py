@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
-from pydantic.alias_generators import to_snake
 
 from planton_build.errors import Finding, ManifestInvalid, NotDeployable
 from planton_build.manifest import rules
@@ -24,7 +23,7 @@ __all__ = ["Level", "looks_like_manifest", "read_manifests", "require_deployable
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
 _KIND = re.compile(
-    rb"""(?ix) \b kind ["']? \s* : \s* (?: [&!][^\s]* \s+ )* ["']?
+    rb"""(?ix) \b kind ["']? \s* : \s* (?: [&!][^\s]{0,99} \s+ ){0,2} ["']?
     [-_]* a [-_]* w [-_]* s [-_]* l [-_]* a [-_]* m [-_]* b [-_]* d [-_]* a [-_]* (?: ["'\s,}\#] | \Z )"""
 )
 """Upstream's kind lookup ignores case, `-` and `_`. Anchors, tags and quotes may stand before the name."""
@@ -150,12 +149,7 @@ def _finding(
 def _unforeseen(error: ValidationError, file: Path, positions: Mapping[FieldPath, Position]) -> list[Finding]:
     """Turn what only pydantic noticed into findings. The reader should have said it before, and better."""
     found = [
-        Violation(
-            tuple(part if isinstance(part, int) else to_snake(part) for part in problem["loc"]),
-            "parse.type",
-            problem["msg"],
-            "Correct the value.",
-        )
+        Violation(problem["loc"], "parse.type", problem["msg"], "Correct the value.")
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return _findings(found, ManifestInvalid.code, file, positions)

@@ -31,7 +31,9 @@ class CodeSourceType(StrEnum):
 class Part(BaseModel):
     """Base of all messages: camelCase or snake_case in, snake_case inside, nothing unknown, immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, loc_by_alias=False
+    )
 
 
 class ValueFromRef(Part):

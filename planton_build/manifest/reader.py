@@ -230,7 +230,7 @@ class NodeReader:
             number = float(node.value) if len(node.value) <= 40 else float("inf")
         else:
             return self._wrong_type(path, node, "a whole number", hint)
-        if number not in _INT32:
+        if not float(number).is_integer() or int(number) not in _INT32:
             return self._fail(path, node, "parse.type", "must be a whole number of 32 bits", hint)
         return int(number)
 

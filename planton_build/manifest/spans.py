@@ -1,7 +1,8 @@
 """Where the text of a mapping's entries stands: from the `?` or the key to the last character of the value.
 
 A node's own marks are not enough to edit by: a block collection ends where the next token begins, behind the
-comments between; a block scalar ends behind its blank lines; an empty value has no text; an alias is its anchor.
+comments between; a block scalar ends behind its blank lines; an empty value has no text; an alias has the
+marks of its anchor.
 """
 
 from __future__ import annotations
@@ -52,11 +53,6 @@ class Layout:
         self.text = text
         self.document = document
         self._aliases = {alias.start: alias for alias in document.aliases}
-        self._targets = {id(alias.target) for alias in document.aliases}
-
-    def shared(self, node: yaml.Node) -> bool:
-        """Tell whether an alias stands for this node, so that it is the value of more than one place."""
-        return id(node) in self._targets
 
     def entries(self, mapping: yaml.MappingNode) -> list[Entry]:
         """Return the entries of a mapping in the order of the text."""
@@ -112,7 +108,7 @@ class Layout:
     def open_ended(self, node: yaml.Node) -> bool:
         """Tell whether a line inserted behind this value would change it.
 
-        That is so for a block scalar that keeps its blank lines, and for one that the end of the text cuts off.
+        That is so for a block scalar that keeps its blank lines, and for one that the text's end cuts off.
         """
         while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
@@ -157,7 +153,7 @@ class Layout:
         end: int = node.end_mark.index
         if isinstance(node, yaml.ScalarNode):
             return self._block_scalar_end(node) if node.style in ("|", ">") else end
-        if node.flow_style or not node.value:
+        if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
             return end
         if isinstance(node, yaml.MappingNode):
             return self.entries(node)[-1].end

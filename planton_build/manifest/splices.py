@@ -28,7 +28,7 @@ class Piece:
 
 
 class SplicedText:
-    """A text as pieces of the original and insertions. What no splice touched is the original by construction."""
+    """A text made of pieces of the original and insertions; what no splice touched is the original."""
 
     def __init__(self, original: str) -> None:
         self.original = original

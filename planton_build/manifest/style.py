@@ -47,7 +47,7 @@ def uses_snake_case(spec: yaml.MappingNode, s3: yaml.Node | None) -> bool:
 
 
 def indentation_step(mappings: Iterable[yaml.Node]) -> int:
-    """Return by how many columns the first of these mappings that holds a block mapping indents it; 2 if none."""
+    """Return by how many columns the first block mapping inside these mappings is indented; 2 without one."""
     for mapping in mappings:
         for key, value in pairs(mapping):
             written = value.start_mark.index > key.start_mark.index
@@ -59,11 +59,11 @@ def indentation_step(mappings: Iterable[yaml.Node]) -> int:
 
 
 def common_quote(nodes: Iterable[yaml.Node]) -> str | None:
-    """Return the quote character that all string scalars among `nodes` have in common; None if there is none."""
+    """Return the quote that all strings among `nodes` have that need none; None if they differ or have none."""
     styles = {
         node.style if node.style in ("'", '"') else None
         for node in nodes
-        if isinstance(node, yaml.ScalarNode) and node.tag == scalars.STR
+        if isinstance(node, yaml.ScalarNode) and node.tag == scalars.STR and is_plain(node.value)
     }
     return styles.pop() if len(styles) == 1 else None
 
@@ -71,8 +71,8 @@ def common_quote(nodes: Iterable[yaml.Node]) -> str | None:
 def scalar(value: str, quote: str | None) -> str:
     """Return a string as a YAML scalar of one line.
 
-    `quote` is the wanted quote character; None asks for a plain scalar, which is given where it means the same
-    string in every version of YAML and every context. Double quotes stand in for what is not possible.
+    `quote` is the wanted quote character; None asks for a plain scalar, which is given where it means the
+    same string in every version of YAML and every context. Double quotes stand in for what is not possible.
     """
     if quote is None and is_plain(value):
         return value
@@ -94,4 +94,10 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return (
+        f"\\x{number:02x}"
+        if number < 0x100
+        else f"\\u{number:04x}"
+        if number < 0x10000
+        else f"\\U{number:08x}"
+    )

@@ -19,8 +19,8 @@ def executables_in_index(source: Path) -> frozenset[str] | None:
     """Return the paths below `source` that git records as executable, or None where the file system knows.
 
     The index is asked on Windows, and where git found that the file system keeps no such bits
-    (`core.fileMode=false`). Files that git does not track are not executable there. Outside of a repository on
-    Windows nothing is.
+    (`core.fileMode=false`). Files that git does not track are not executable there. Outside of a repository
+    on Windows nothing is.
 
     Raises ToolFailed when git is needed and missing, or refuses.
     """
@@ -40,7 +40,7 @@ def _tracked_executables(source: Path) -> frozenset[str]:
     except FileNotFoundError as error:
         raise ToolFailed(
             f"git is needed for the executable bits of {source.name}, and is not installed",
-            hint="this file system does not keep executable bits, so they are read from git's index: install git",
+            hint="install git: this file system keeps no executable bits, so git's index is read for them",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ToolFailed(f"git ls-files did not answer within {_TIMEOUT:.0f} seconds", file=source) from error
@@ -48,7 +48,7 @@ def _tracked_executables(source: Path) -> frozenset[str]:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ToolFailed(
             f"git cannot list the files of {source.name}: {reason[0] if reason else 'no reason given'}",
-            hint="this file system does not keep executable bits, so they are read from git's index",
+            hint="this file system keeps no executable bits, so git's index is read for them",
             file=source,
         )
     entries = (record.partition(b"\t") for record in done.stdout.split(b"\0") if record)

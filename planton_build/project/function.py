@@ -13,8 +13,8 @@ from planton_build.runtimes.target import Target
 class BuildOptions:
     """What a function's build depends on, after flags, environment, files and defaults were merged.
 
-    `source` is the absolute source folder. `dependencies` is the dependency input to use, absolute, or None to
-    look for one (`ecosystems/python/inputs.py` has the order). `include` and `exclude` are gitignore-style
+    `source` is the absolute source folder. `dependencies` is the dependency input to use, absolute, or None
+    to look for one (`ecosystems/python/inputs.py` has the order). `include` and `exclude` are gitignore-style
     patterns over the source folder, `package_exclude` over the files that packages bring (archive paths).
     `max_size` is a budget in unzipped bytes.
     """

@@ -26,8 +26,8 @@ def repository_root(folder: Path) -> Path | None:
 def git_folder(root: Path) -> Path | None:
     """Return where a repository keeps `config` and `info/exclude`, shared by all of its worktrees.
 
-    In a worktree and in a submodule `.git` is a file that points there (gitrepository-layout(5)). None when it
-    points nowhere.
+    In a worktree and in a submodule `.git` is a file that points there (gitrepository-layout(5)). None when
+    it points nowhere.
     """
     entry = root / ".git"
     if entry.is_dir():
@@ -73,17 +73,17 @@ class IgnoreRules:
         return None
 
     def entering(self, base: str, file: Path) -> IgnoreRules:
-        """Return the rules inside a folder that has an ignore file. `base` is its path with a final `/`, or ""."""
+        """Return the rules in a folder with an ignore file. `base` is its path with a final `/`, or ""."""
         patterns = read_patterns(file)
         return IgnoreRules(((base, patterns), *self._levels)) if patterns else self
 
 
 def ignore_rules_above(folder: Path) -> tuple[IgnoreRules, str]:
-    """Return git's ignore rules that hold inside `folder` because of files above it, and the base of the folder.
+    """Return git's ignore rules that files above `folder` set inside it, and the folder's base.
 
-    That is `.git/info/exclude` and the `.gitignore` of every folder from the repository's root down to the parent
-    of `folder`. The user's own excludes file (`core.excludesFile`) is not read: it belongs to a person, not to
-    the project. The base is the folder's path below the root, with a final `/`, or "".
+    That is `.git/info/exclude` and the `.gitignore` of every folder from the repository's root down to the
+    parent of `folder`. The user's own excludes file (`core.excludesFile`) is not read: it belongs to a
+    person, not to the project. The base is the folder's path below the root, with a final `/`, or "".
     """
     root = repository_root(folder)
     if root is None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.manifest.code_source import S3Source
+from planton_build.manifest.document import Manifest
 from planton_build.parallel import each
 from planton_build.pipeline import Built
 from planton_build.publish.aws import Aws
 from planton_build.publish.s3 import publish
 
 
-def publish_all(results: Sequence[Built], aws: Aws, listener: Listener, *, jobs: int) -> list[S3Source]:
+def publish_all(
+    results: Sequence[Built], aws_of: Callable[[Manifest], Aws], listener: Listener, *, jobs: int
+) -> list[S3Source]:
     """Upload every artifact that is not there yet; return the code sources in the order of `results`.
 
-    Every project must have a bucket. All failures are reported together.
+    `aws_of` gives the AWS of a function. Every project must have a bucket. All failures are reported together.
     """
 
     def one(built: Built) -> S3Source:
@@ -31,8 +34,8 @@ def publish_all(results: Sequence[Built], aws: Aws, listener: Listener, *, jobs:
             bucket=project.options.bucket or "",
             prefix=project.options.prefix,
             function_name=spec.function_name,
-            region=aws.settings.region or spec.region or None,
-            aws=aws,
+            region=spec.region or None,
+            aws=aws_of(project.manifest),
             progress=lambda amount: listener(StepAdvanced(project.name, "publish", amount)),
         )
         detail = "uploaded" if published.uploaded else "already there"

@@ -15,7 +15,7 @@ from planton_build.ecosystems.python.client import IndexClient, TransientFailure
 from planton_build.ecosystems.python.index import Offer
 from planton_build.ecosystems.python.settings import redacted
 from planton_build.errors import CacheBroken, HashMismatch, IndexUnreachable
-from planton_build.files import CHUNK, sha256_of, write_atomic
+from planton_build.files import sha256_of, write_atomic
 
 if TYPE_CHECKING:
     import httpx2
@@ -187,7 +187,7 @@ def _continues(response: httpx2.Response, start: int) -> bool:
 def _append(job: Download, part: _Part, response: httpx2.Response, advanced: Callable[[int], None]) -> None:
     size = part.size
     with part.path.open("ab") as sink:
-        for chunk in response.iter_raw(CHUNK):
+        for chunk in response.iter_raw():  # sized pieces would lose the last one when the line drops
             size += len(chunk)
             if size > job.limit:
                 sink.close()

@@ -228,7 +228,7 @@ def _parsed_html(page: Page) -> Iterator[_File]:
         hashes = link.hash_option or {}
         yield _File(
             filename=link.filename,
-            url=link.url_without_fragment,
+            url=urljoin(page.url, link.url_without_fragment),  # a page's <base> may itself be relative
             sha256=_sha256(hashes.get("sha256", [None])[0]),
             requires_python=link.requires_python,
             yanked=link.is_yanked,

@@ -58,12 +58,12 @@ class Resolver(Protocol):
         settings: IndexSettings,
         *,
         pins: Mapping[str, str],
-        upgrade: Upgrade,
+        upgrade: Upgrade | None = None,
     ) -> Lock:
         """Resolve `dependencies` for `target`, keeping `pins` (version by name) where they still fit.
 
         Returns:
-            A lock whose hashes cover all files of a version, whatever they are for, and which has no `source`.
+            A lock without `source`, whose hashes cover all files of a version, whatever they are for.
 
         Raises:
             DependencyInputInvalid: the input asks for what cannot be locked.
@@ -139,7 +139,7 @@ class UvResolver:
         settings: IndexSettings,
         *,
         pins: Mapping[str, str],
-        upgrade: Upgrade,
+        upgrade: Upgrade | None = None,
     ) -> Lock:
         """Resolve as `Resolver.resolve` says.
 
@@ -151,7 +151,7 @@ class UvResolver:
         with tempfile.TemporaryDirectory(prefix="planton-resolve-") as name:
             folder = Path(name).resolve()
             request = request_for(dependencies, target, folder, self.environment)
-            run = _Run(self, request, settings, folder, upgrade.kept(pins))
+            run = _Run(self, request, settings, folder, (upgrade or Upgrade()).kept(pins))
             lower, higher = _platforms(target)
             answer = run.compile(lower, {})
             if answer.returncode == 0:

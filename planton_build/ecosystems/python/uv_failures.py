@@ -115,7 +115,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _bounded(text: str) -> str:
-    lines = text.splitlines()
+    """Return uv's text without what names its own options, cut to a length that fits a terminal."""
+    lines = [line.removeprefix("error: ") for line in text.splitlines() if not _SDIST_ONLY.search(line)]
     shown = "\n".join(lines[:_MAX_LINES]) + (
         f"\n... {len(lines) - _MAX_LINES} more lines" if len(lines) > _MAX_LINES else ""
     )

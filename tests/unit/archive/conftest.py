@@ -49,7 +49,7 @@ def link(store: Store) -> MakeMember:
 
 @pytest.fixture
 def tool() -> Callable[[str], str]:
-    """Return a function that finds another ZIP tool, and skips the test (fails it in CI) where it is absent."""
+    """Return a function that finds another ZIP tool; without it the test is skipped, in CI it fails."""
 
     def find(name: str) -> str:
         found = shutil.which(name)
@@ -72,9 +72,10 @@ def raw_deflate(content: bytes) -> bytes:
 def _craft(entries: Sequence[dict[str, Any]], **end: Any) -> bytes:
     """Return the bytes of an archive in which anything can be said differently from what it is.
 
-    Each entry has `name` and `content`; `method`, `flags`, `crc`, `size`, `packed`, `offset`, `mode`, `system`,
-    `attributes`, `extra`, `disk` and `payload` change what is said everywhere, the same with `local_` before it
-    only the local header. `before` and `after` are bytes around the entry. `end` changes the end record:
+    Each entry has `name` and `content`; `method`, `flags`, `crc`, `size`, `packed`, `offset`, `mode`,
+    `system`, `attributes`, `extra`, `disk` and `payload` change what is said everywhere, the same with
+    `local_` before it only the local header. `before` and `after` are bytes around the entry. `end` changes
+    the end record:
     `prefix`, `between`, `here`, `total`, `size`, `offset`, `disk`, `comment`, `zip64`, `suffix`.
     """
     out, directory = bytearray(end.get("prefix", b"")), bytearray()
@@ -101,9 +102,9 @@ def _craft(entries: Sequence[dict[str, Any]], **end: Any) -> bytes:
         out += local["name"] + local["extra"] + payload + entry.get("after", b"")
         attributes = entry.get("attributes", entry.get("mode", 0o100644) << 16)
         directory += struct.pack(
-            "<4s6H3I5H2I", b"PK\x01\x02", entry.get("system", 3) << 8 | 20, 20, said["flags"], said["method"], 0, 33,
-            said["crc"], said["packed"], said["size"], len(name), len(said["extra"]), 0, entry.get("disk", 0), 0,
-            attributes, offset,
+            "<4s6H3I5H2I", b"PK\x01\x02", entry.get("system", 3) << 8 | 20, 20, said["flags"], said["method"],
+            0, 33, said["crc"], said["packed"], said["size"], len(name), len(said["extra"]), 0,
+            entry.get("disk", 0), 0, attributes, offset,
         )  # fmt: skip
         directory += name + said["extra"]
     start = len(out)
@@ -117,7 +118,9 @@ def _craft(entries: Sequence[dict[str, Any]], **end: Any) -> bytes:
             "<4sQ2H2I4Q", b"PK\x06\x06", said64["rest"], 45, 45, 0, 0,
             said64["here"], said64["total"], said64["size"], said64["offset"],
         )  # fmt: skip
-        out += struct.pack("<4sIQI", b"PK\x06\x07", 0, said64.get("position", position), said64.get("disks", 1))
+        out += struct.pack(
+            "<4sIQI", b"PK\x06\x07", 0, said64.get("position", position), said64.get("disks", 1)
+        )
     comment = end.get("comment", b"")
     out += struct.pack(
         "<4s4H2IH", b"PK\x05\x06", end.get("disk", 0), end.get("disk", 0),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from planton_build.archive import contents
 from planton_build.archive.contents import inspect_entries, read_entry
 from planton_build.archive.reader import read_zip
 from planton_build.errors import ArchiveInvalid
@@ -30,8 +31,14 @@ def inspect(path: Path, **options: Any) -> dict[str, str]:
 @pytest.mark.parametrize("size", [0, 1, 255, 256 << 10, (256 << 10) + 1, 3_000_000])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("kind", ["zeros", "noise", "text"])
-def test_contents_of_every_size_and_kind_are_hashed(tmp_path: Path, size: int, method: int, kind: str) -> None:
-    content = {"zeros": bytes(size), "noise": os.urandom(size), "text": (b"some words " * (size // 11 + 1))[:size]}
+def test_contents_of_every_size_and_kind_are_hashed(
+    tmp_path: Path, size: int, method: int, kind: str
+) -> None:
+    content = {
+        "zeros": bytes(size),
+        "noise": os.urandom(size),
+        "text": (b"some words " * (size // 11 + 1))[:size],
+    }
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("x", content[kind])
@@ -65,7 +72,10 @@ LONG = b"a longer text, " * 100
         ({"content": LONG, "method": 8, "size": 0, "crc": 0}, "unpacks to more than"),
         ({"content": LONG, "method": 8, "size": len(LONG) + 1}, "unpacks to 1,500 bytes and claims 1,501"),
         ({"content": LONG, "method": 8, "payload": raw_deflate(LONG) + b"x"}, "after its compressed data"),
-        ({"content": LONG, "method": 8, "payload": raw_deflate(LONG) + bytes(600_000)}, "after its compressed data"),
+        (
+            {"content": LONG, "method": 8, "payload": raw_deflate(LONG) + bytes(600_000)},
+            "after its compressed data",
+        ),
         ({"content": LONG, "method": 8, "payload": raw_deflate(LONG)[:-1]}, "without an end"),
         ({"content": b"", "method": 8, "payload": b""}, "without an end"),
         ({"content": LONG, "method": 8, "payload": b"\xff" * 100}, "damaged compressed data"),
@@ -85,6 +95,17 @@ def test_contents_that_are_not_as_claimed_are_refused(
         read_entry(path, read_zip(path).entries[1])
 
 
+def test_bytes_after_a_stream_that_ends_with_a_piece_are_refused(
+    crafted: Crafted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = raw_deflate(LONG)
+    monkeypatch.setattr(contents, "_CHUNK", len(stream))
+    entry = {"name": b"x", "content": LONG, "method": 8}
+    assert inspect(crafted([entry])) == {"x": hashlib.sha256(LONG).hexdigest()}
+    with pytest.raises(ArchiveInvalid, match="after its compressed data"):
+        inspect(crafted([entry | {"payload": stream + b"x"}]))
+
+
 def test_a_bomb_is_given_up_at_its_claimed_size(crafted: Crafted) -> None:
     bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
     payload = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(200)) + bomb.flush()
@@ -100,7 +121,10 @@ def test_a_bomb_is_given_up_at_its_claimed_size(crafted: Crafted) -> None:
 
 def test_memory_stays_bounded_for_large_contents(tmp_path: Path) -> None:
     path = tmp_path / "large.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open("x", "w") as entry:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x", "w") as entry,
+    ):
         for _ in range(64):
             entry.write(bytes(1 << 20))
     listing = read_zip(path)

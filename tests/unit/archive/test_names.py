@@ -9,7 +9,21 @@ from planton_build.archive.names import conflicts, link_fault, parents_of, path_
 
 @pytest.mark.parametrize(
     "path",
-    ["a", "a/b.py", ".hidden", "...", "a/..b", "a b", "ü/é.py", "ab:c", "~", "-x", "日本", "x" * 255, "é" * 127],
+    [
+        "a",
+        "a/b.py",
+        ".hidden",
+        "...",
+        "a/..b",
+        "a b",
+        "ü/é.py",
+        "ab:c",
+        "~",
+        "-x",
+        "日本",
+        "x" * 255,
+        "é" * 127,
+    ],
 )
 def test_ordinary_paths_are_good(path: str) -> None:
     assert path_fault(path) is None
@@ -96,7 +110,8 @@ _TARGET = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_
 
 def _lands_outside(path: str, links: dict[str, str]) -> bool:
     """Follow a path as a kernel does and tell whether it ever climbs above the root."""
-    todo, here, budget = path.split("/"), [], 60
+    here: list[str] = []
+    todo, budget = path.split("/"), 60
     while todo and budget:
         part, *todo = todo
         budget -= 1
@@ -125,7 +140,9 @@ def test_good_links_stay_inside_however_they_are_chained(links: dict[str, str], 
 @given(st.sets(_PATH), st.sets(_PATH))
 def test_a_path_that_is_file_and_folder_is_found(files: set[str], folders: set[str]) -> None:
     expected = {
-        file for file in files if file in folders or any(other.startswith(f"{file}/") for other in files | folders)
+        file
+        for file in files
+        if file in folders or any(other.startswith(f"{file}/") for other in files | folders)
     }
     assert {path for path, _ in conflicts(files, folders)} == expected
 

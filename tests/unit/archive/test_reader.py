@@ -38,7 +38,9 @@ def utf8_path(name: bytes, of: bytes) -> bytes:
 
 def test_entries_are_listed_in_the_order_of_the_directory(crafted: Crafted) -> None:
     folder = {"name": b"b/", "mode": 0o40755}
-    path = crafted([OTHER, folder, FILE | {"mode": 0o100755}, {"name": b"l", "content": b"a.txt", "mode": 0o120777}])
+    path = crafted(
+        [OTHER, folder, FILE | {"mode": 0o100755}, {"name": b"l", "content": b"a.txt", "mode": 0o120777}]
+    )
     listing = read_zip(path)
     assert [entry.path for entry in listing.entries] == ["b/c.txt", "a.txt", "l"]
     assert [entry.member_mode for entry in listing.entries] == [REGULAR, EXECUTABLE, SYMLINK]
@@ -271,7 +273,9 @@ def test_what_other_tools_write_is_read(
     path = tmp_path / "out.zip"
     listing = read_zip(path)
     assert [entry.path for entry in listing.entries] == ["in/a.txt"]
-    assert [sha256 for _, sha256 in inspect_entries(path, listing)] == [hashlib.sha256(b"hello" * 99).hexdigest()]
+    assert [sha256 for _, sha256 in inspect_entries(path, listing)] == [
+        hashlib.sha256(b"hello" * 99).hexdigest()
+    ]
 
 
 def _sample(craft: Callable[..., bytes]) -> bytes:
@@ -329,7 +333,9 @@ def test_rearranged_archives_are_refused_or_read_as_zipfile_reads_them(
         content[start:end] = data.draw(
             st.one_of(
                 st.binary(max_size=8),
-                st.sampled_from([b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07", b"\xff" * 4, bytes(8)]),
+                st.sampled_from(
+                    [b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07", b"\xff" * 4, bytes(8)]
+                ),
                 st.just(bytes(content[end : end + 30])),
             )
         )

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from planton_build.local import child
 from planton_build.local.child import IDENTITY_PATH, LocalApplication, proof
 
 
@@ -75,3 +78,30 @@ def test_every_request_counts_as_use() -> None:
     application.last_request = -1.0
     ask(application)
     assert application.last_request >= 0
+
+
+@pytest.fixture
+def state_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state file that is gone after the watcher has slept once."""
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps({"token": "secret"}))
+    monkeypatch.setattr(child.time, "sleep", lambda _: file.unlink())
+    return file
+
+
+def test_a_server_that_nobody_uses_ends(state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    application = LocalApplication(Inner(), "secret")
+    application.last_request -= child.IDLE_SECONDS + 1
+    stopped: list[bool] = []
+    child._watch(state_file, "secret", application, lambda: stopped.append(True))
+    assert stopped == [True]
+    assert state_file.exists()  # it did not wait
+
+
+def test_the_log_is_bounded(state_file: Path, tmp_path: Path) -> None:
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(log, bytes(child.LOG_BYTES + 1))
+    child._watch(state_file, "secret", LocalApplication(Inner(), "secret"), lambda: None, log)
+    os.write(log, b"goes on")
+    os.close(log)
+    assert (tmp_path / "log").read_bytes() == b"goes on"

@@ -73,6 +73,6 @@ def test_an_exit_is_told_in_lambdas_words(code: int, text: str) -> None:
 
 def test_raise_for_error_carries_message_and_hint() -> None:
     Invocation("id", b"", "", None, 0, 0, None).raise_for_error()
-    with pytest.raises(InvocationFailed, match="^KeyError: x$") as caught:
+    with pytest.raises(InvocationFailed, match=r"^KeyError: x$") as caught:
         Invocation("id", b"", "", FunctionError("KeyError", "x", (), "do y"), 0, 0, None).raise_for_error()
     assert caught.value.hint == "do y"

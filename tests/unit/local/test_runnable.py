@@ -61,12 +61,12 @@ def test_native_code_of_another_machine_is_refused_with_file_and_package(make_zi
 def test_linux_code_of_the_same_machine_is_refused_on_other_systems(make_zip, elf, system: str) -> None:
     artifact = make_zip({"lib/libfoo.so.1.2": elf("aarch64")})
     shown = {"Darwin": "macOS"}.get(system, system)
-    with pytest.raises(ArtifactNotRunnable, match=f"aarch64 Linux code, and this host is aarch64 {shown}$"):
+    with pytest.raises(ArtifactNotRunnable, match=rf"aarch64 Linux code, and this host is aarch64 {shown}$"):
         check(artifact, host=Host(system, "aarch64"))
 
 
 def test_an_executable_without_suffix_is_looked_into(make_zip, elf) -> None:
-    with pytest.raises(ArtifactNotRunnable, match="^vendor/ffmpeg is aarch64"):
+    with pytest.raises(ArtifactNotRunnable, match=r"^vendor/ffmpeg is aarch64"):
         check(make_zip({"vendor/ffmpeg*": elf("aarch64")}))
 
 
@@ -84,7 +84,7 @@ def test_an_artifact_tied_to_an_absent_python_names_the_file(make_zip, elf, only
 
 
 def test_an_untied_artifact_without_its_python_is_refused_and_the_flag_named(make_zip, only_3_12) -> None:
-    with pytest.raises(ArtifactNotRunnable, match="no Python 3.14") as caught:
+    with pytest.raises(ArtifactNotRunnable, match=r"no Python 3\.14") as caught:
         check(make_zip({"app.py": "", "__pycache__/app.cpython-314.pyc": "x"}), "python3.14")
     assert "--any-python" in (caught.value.hint or "")
 
@@ -104,7 +104,7 @@ def test_other_languages_are_refused(make_zip, runtime: str) -> None:
 
 
 def test_a_python_older_than_the_runtime_client_is_refused(make_zip) -> None:
-    with pytest.raises(ArtifactNotRunnable, match="needs Python 3.10"):
+    with pytest.raises(ArtifactNotRunnable, match=r"needs Python 3\.10"):
         check(make_zip({"app.py": ""}), "python3.9")
 
 

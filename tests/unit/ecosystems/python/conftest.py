@@ -131,7 +131,9 @@ class IndexServer:
         self._server.server_close()
         self._thread.join()
 
-    def serve(self, *wheels: Wheel, hashes: bool = True, size: bool = True, others: Sequence[str] = ()) -> None:
+    def serve(
+        self, *wheels: Wheel, hashes: bool = True, size: bool = True, others: Sequence[str] = ()
+    ) -> None:
         """Serve wheels and their JSON pages; `others` are file names that are only listed."""
         pages: dict[str, list[dict[str, object]]] = {}
         for wheel in wheels:
@@ -158,7 +160,9 @@ class IndexServer:
         )
 
     def html_page(self, name: str, body: str) -> None:
-        self.routes[f"/simple/{name}/"] = Reply(body.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
+        self.routes[f"/simple/{name}/"] = Reply(
+            body.encode(), headers={"Content-Type": "text/html; charset=utf-8"}
+        )
 
     def _reply(self, request: Request) -> Reply:
         with self._lock:
@@ -177,7 +181,11 @@ class IndexServer:
                 reply = server._reply(request)
                 body, status, extra = reply.body, reply.status, dict(reply.headers)
                 asked = self.headers.get("Range")
-                if reply.ranges and asked and self.headers.get("If-Range", extra.get("ETag")) == extra.get("ETag"):
+                if (
+                    reply.ranges
+                    and asked
+                    and self.headers.get("If-Range", extra.get("ETag")) == extra.get("ETag")
+                ):
                     start = int(asked.removeprefix("bytes=").rstrip("-"))
                     if start >= len(body):
                         status, body = 416, b""
@@ -193,7 +201,7 @@ class IndexServer:
                 if reply.cut is not None:
                     self.close_connection = True
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 """Say nothing."""
 
         return Handler

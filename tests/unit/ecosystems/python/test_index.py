@@ -76,7 +76,12 @@ def test_an_html_page_gives_the_same_but_sizes(index_server: Any, ask: Asked) ->
     first, second = ask(IndexSettings(index_server.simple + "/")).offers("demo")
 
     assert first.url == f"{index_server.url}/files/demo-1.0-1-py3-none-any.whl"
-    assert (first.sha256, first.yanked, first.requires_python, first.build) == ("b" * 64, True, ">=3.8", (1, ""))
+    assert (first.sha256, first.yanked, first.requires_python, first.build) == (
+        "b" * 64,
+        True,
+        ">=3.8",
+        (1, ""),
+    )
     assert (second.version, second.sha256, second.yanked) == ("0.9+local", None, False)
 
 
@@ -93,7 +98,9 @@ def test_every_index_is_asked_and_an_unknown_package_has_no_offers(
     assert index_server.paths() == ["/simple/demo/", "/simple/unknown/"]
 
 
-def test_a_page_behind_a_redirect_resolves_its_links_where_it_is(index_server: Any, ask: Asked, reply: Any) -> None:
+def test_a_page_behind_a_redirect_resolves_its_links_where_it_is(
+    index_server: Any, ask: Asked, reply: Any
+) -> None:
     index_server.routes["/simple/demo/"] = reply(status=301, headers={"Location": "/moved/here/demo/"})
     index_server.routes["/moved/here/demo/"] = reply(
         b'<a href="demo-1.0-py3-none-any.whl">x</a>', headers={"Content-Type": "text/html"}
@@ -168,7 +175,9 @@ def test_one_failing_index_fails_the_lookup_and_is_named_without_secrets(
 def test_a_closed_port_is_named_with_the_package(index_server: Any, ask: Asked) -> None:
     index_server.close()
 
-    with pytest.raises(IndexUnreachable, match=f"looking for demo: {index_server.simple}/demo/ cannot be read"):
+    with pytest.raises(
+        IndexUnreachable, match=f"looking for demo: {index_server.simple}/demo/ cannot be read"
+    ):
         ask(IndexSettings(index_server.simple)).offers("demo")
     assert len(ask.waits) == 4
 
@@ -188,7 +197,9 @@ def test_a_closed_port_is_named_with_the_package(index_server: Any, ask: Asked) 
 def test_an_answer_that_is_no_index_page_is_an_error(
     index_server: Any, ask: Asked, reply: Any, media_type: str, body: bytes
 ) -> None:
-    index_server.routes["/simple/demo/"] = reply(body, headers={"Content-Type": media_type} if media_type else {})
+    index_server.routes["/simple/demo/"] = reply(
+        body, headers={"Content-Type": media_type} if media_type else {}
+    )
 
     with pytest.raises(IndexUnreachable) as caught:
         ask(IndexSettings(index_server.simple)).offers("demo")
@@ -286,7 +297,9 @@ def test_file_indexes_and_find_links_folders_are_read(
     (tmp_path / "links" / wheel.filename).write_bytes(wheel.content)
     (tmp_path / "links" / "demo-0.5.tar.gz").write_bytes(b"")
     (tmp_path / "links" / "README.txt").write_text("no package")
-    (tmp_path / "links" / "more.html").write_text('<a href="demo-3.0-py3-none-any.whl#sha256=' + "c" * 64 + '">')
+    (tmp_path / "links" / "more.html").write_text(
+        '<a href="demo-3.0-py3-none-any.whl#sha256=' + "c" * 64 + '">'
+    )
     page = tmp_path / "simple" / "demo"
     page.mkdir(parents=True)
     (page / "index.html").write_text('<a href="../../demo-2.0-py3-none-any.whl">x</a>')
@@ -358,7 +371,8 @@ def test_many_threads_may_ask_at_once(index_server: Any, ask: Asked, wheel_maker
     index = ask(IndexSettings(index_server.simple))
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda n=number: found.append(len(index.offers(f"demo{n}")))) for number in range(20)
+        threading.Thread(target=lambda n=number: found.append(len(index.offers(f"demo{n}"))))
+        for number in range(20)
     ]
     for thread in threads:
         thread.start()

@@ -33,7 +33,9 @@ def pip_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     return write
 
 
-def test_options_come_from_pips_file_with_install_before_global(pip_configuration: Callable[[str], None]) -> None:
+def test_options_come_from_pips_file_with_install_before_global(
+    pip_configuration: Callable[[str], None],
+) -> None:
     pip_configuration(
         "[global]\n"
         "index-url = https://index.example/simple\n"
@@ -76,7 +78,7 @@ def test_the_environment_wins_over_the_file(
 def test_without_any_option_the_index_is_pips_own(pip_configuration: Callable[[str], None]) -> None:
     from pip._internal.models.index import PyPI
 
-    pip_configuration("")
+    pip_configuration("[global]\nindex-url =\n")
 
     assert read_pip_settings().index_url == PyPI.simple_url
 
@@ -84,7 +86,7 @@ def test_without_any_option_the_index_is_pips_own(pip_configuration: Callable[[s
 def test_the_bundle_of_pips_http_library_counts_unless_pip_names_one(
     pip_configuration: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pip_configuration("")
+    pip_configuration("[global]\ncert =\n")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates/company.pem")
     assert read_pip_settings().cert == Path("/certificates/company.pem")
 

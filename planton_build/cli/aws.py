@@ -1,0 +1,59 @@
+"""Which AWS a command speaks to: the SDK's own chain, or the embedded one of `--local`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from planton_build.cli.commands import state_folder
+from planton_build.publish.aws import Aws, AwsSettings
+
+if TYPE_CHECKING:
+    from planton_build.local.server import LocalAws
+    from planton_build.manifest.document import Manifest
+
+LOCAL_BUCKET = "planton-local-artifacts"
+"""The bucket of `--local` when neither an option nor the manifest names one."""
+
+
+class Accounts:
+    """The AWS of each function. Real AWS is one session; the embedded one has an account per role ARN."""
+
+    def __init__(self, *, local: bool, region: str | None, profile: str | None) -> None:
+        self.local: LocalAws | None = None
+        self._region = region
+        self._sessions: dict[str, Aws] = {}
+        if local:
+            from planton_build.local.server import ensure_server
+
+            self.local = ensure_server(state_folder())
+        else:
+            self._sessions[""] = Aws(AwsSettings(region=region, profile=profile))
+
+    def of(self, manifest: Manifest) -> Aws:
+        """Return the AWS that a function belongs to."""
+        if self.local is None:
+            return self._sessions[""]
+        from planton_build.local.prepare import account_of
+
+        account = account_of(manifest)
+        if account not in self._sessions:
+            key, secret = self.local.credentials(account)
+            self._sessions[account] = Aws(
+                AwsSettings(
+                    region=self._region or self.local.region,
+                    endpoint_url=self.local.endpoint,
+                    access_key_id=key,
+                    secret_access_key=secret,
+                )
+            )
+        return self._sessions[account]
+
+    def prepare(self, manifests: Sequence[tuple[Manifest, str | None]]) -> None:
+        """Give the embedded AWS the buckets, roles and layers that an account would have; else nothing."""
+        if self.local is None:
+            return
+        from planton_build.local.prepare import prepare
+
+        for manifest, bucket in manifests:
+            prepare([manifest], self.local, bucket=bucket)

@@ -1,0 +1,139 @@
+"""What `planton-deploy invoke` does in AWS and locally, and how the answer is shown."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planton_build.cli.commands import state_folder
+from planton_build.cli.console import Console
+from planton_build.errors import ConfigInvalid, FunctionUnknown, InvocationFailed, PlantonError
+
+if TYPE_CHECKING:
+    from planton_build.manifest.document import Manifest
+
+
+def event_of(payload: str) -> bytes:
+    """Return the event of `--payload`: JSON text, or `@FILE`.
+
+    Raises:
+        ConfigInvalid: the file cannot be read, or the text is not JSON.
+    """
+    try:
+        text = Path(payload[1:]).read_text(encoding="utf-8") if payload.startswith("@") else payload
+        json.loads(text)
+    except OSError as error:
+        raise ConfigInvalid(f"--payload {payload}: {error.strerror}", hint="name a readable file") from error
+    except ValueError as error:
+        raise ConfigInvalid(
+            f"--payload is not JSON: {error}", hint="""quote it for the shell, such as '{"a": 1}'"""
+        ) from error
+    return text.encode()
+
+
+def run_deployed(
+    console: Console, name: str, event: bytes, region: str | None, profile: str | None
+) -> PlantonError | None:
+    """Invoke a function in AWS and show the answer; return what went wrong inside it."""
+    from planton_build.deploy.invocation import invoke_deployed
+    from planton_build.publish.aws import Aws, AwsSettings
+
+    answer = invoke_deployed(name, event, Aws(AwsSettings(region=region, profile=profile)), region)
+    if console.as_json:
+        console.json(
+            {
+                "function_name": name,
+                "payload": _json_or_text(answer.payload),
+                "log": answer.log,
+                "error": answer.error,
+            }
+        )
+    else:
+        console.err.write(answer.log)
+        console.result(answer.payload.decode(errors="replace"))
+    if answer.error is None:
+        return None
+    return InvocationFailed(f"{name} failed ({answer.error})", hint="the log above says why")
+
+
+def run_local(
+    console: Console, name: str, event: bytes, paths: Sequence[Path], *, any_python: bool
+) -> PlantonError | None:
+    """Run a function that is deployed to the embedded AWS; return what went wrong inside it."""
+    from planton_build.local.function import fetch_function
+    from planton_build.local.invoke import invoke
+    from planton_build.local.prepare import account_of, region_of
+    from planton_build.local.server import ensure_server
+    from planton_build.manifest.code_source import ImageSource, S3Source
+
+    manifest = _manifest_of(name, paths)
+    spec, state = manifest.model.spec, state_folder()
+    local = ensure_server(state, start=False)
+    code = (
+        S3Source(spec.s3.bucket, spec.s3.key, spec.s3.object_version or None)
+        if spec.s3
+        else ImageSource(spec.image_uri)
+    )
+    with tempfile.TemporaryDirectory(prefix="planton-artifact-") as folder:
+        function = fetch_function(
+            local,
+            name,
+            code=code,
+            region=region_of(manifest),
+            folder=Path(folder),
+            account=account_of(manifest),
+        )
+        outcome = invoke(
+            function,
+            event,
+            local=local,
+            state=state,
+            any_python=any_python,
+            on_log=(lambda _: None) if console.as_json else console.err.write,
+            listen=console.listen,
+        )
+    if console.as_json:
+        console.json(
+            {
+                "function_name": name,
+                "payload": _json_or_text(outcome.payload),
+                "log": outcome.log,
+                "error": outcome.error.type or "Error" if outcome.error else None,
+                "init_ms": round(outcome.init_ms, 1),
+                "duration_ms": round(outcome.duration_ms, 1),
+                "max_memory_bytes": outcome.max_memory_bytes,
+            }
+        )
+    else:
+        console.result(outcome.payload.decode(errors="replace"))
+    try:
+        outcome.raise_for_error()
+    except InvocationFailed as error:
+        return error
+    return None
+
+
+def _json_or_text(payload: bytes) -> object:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode(errors="replace")
+
+
+def _manifest_of(name: str, paths: Sequence[Path]) -> Manifest:
+    from planton_build.manifest.load import read_manifests
+    from planton_build.project.discovery import find_manifests
+
+    known: list[str] = []
+    for path in find_manifests(list(paths) or [Path()]):
+        for manifest in read_manifests(path):
+            if manifest.model.spec.function_name == name:
+                return manifest
+            known.append(manifest.model.spec.function_name)
+    raise FunctionUnknown(
+        f"no manifest here describes a function {name}",
+        hint=f"known here: {', '.join(sorted(known)) or 'none'}; --manifest PATH looks elsewhere",
+    )

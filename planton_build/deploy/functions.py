@@ -1,0 +1,105 @@
+"""Many functions at once: plan them all, then apply them all, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from planton_build.deploy.apply import Applied, apply
+from planton_build.deploy.desired import DesiredFunction, desired_state
+from planton_build.deploy.observed import ObservedFunction, observe
+from planton_build.deploy.patience import Patience
+from planton_build.deploy.plan import Plan, plan
+from planton_build.errors import NotDeployable
+from planton_build.events import Listener, ignore
+from planton_build.manifest.code_source import S3Source
+from planton_build.manifest.document import Manifest
+from planton_build.parallel import each
+from planton_build.publish.aws import Aws
+from planton_build.publish.s3 import stored_digest
+
+PLAN_JOBS = 8
+"""Functions read at once. Lambda allows 100 GetFunction calls a second in a region."""
+APPLY_JOBS = 4
+"""Functions changed at once. Lambda allows 15 control-plane calls a second in a region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A planned function: its manifest, the AWS it goes to, and what is to be done there."""
+
+    manifest: Manifest
+    aws: Aws
+    plan: Plan
+
+    @property
+    def region(self) -> str:
+        """Return the function's region."""
+        return self.plan.desired.region
+
+
+def plan_all(
+    manifests: Sequence[Manifest], aws_of: Callable[[Manifest], Aws], *, jobs: int = PLAN_JOBS
+) -> list[Deployment]:
+    """Plan every function, in the order of the manifests. Reads AWS, changes nothing.
+
+    `aws_of` gives the AWS of a function. Its region is the manifest's, or else that of the session. The
+    manifests are read in full before AWS is asked for anything.
+
+    Raises what `desired_state`, `observe` and `plan` raise, CredentialsMissing when no region is known,
+    NotDeployable when two manifests name one function, and SeveralErrors.
+    """
+
+    def want(manifest: Manifest) -> tuple[Manifest, Aws, DesiredFunction]:
+        desired, aws = desired_state(manifest), aws_of(manifest)
+        return manifest, aws, replace(desired, region=aws.region(desired.region or None))
+
+    wanted = each(manifests, want, jobs=1)
+    _check_distinct(wanted)
+    return each(wanted, lambda one: Deployment(one[0], one[1], _plan(one[2], one[1])), jobs=jobs)
+
+
+def apply_all(
+    deployments: Sequence[Deployment],
+    listener: Listener = ignore,
+    *,
+    jobs: int = APPLY_JOBS,
+    patience: Patience | None = None,
+) -> list[Applied]:
+    """Apply what `plan_all` planned, in its order. A function that fails does not stop the others.
+
+    Raises what `apply` raises, and SeveralErrors.
+    """
+    return each(
+        deployments,
+        lambda one: apply(one.plan, one.aws, one.region, listener, patience=patience),
+        jobs=jobs,
+    )
+
+
+def _plan(desired: DesiredFunction, aws: Aws) -> Plan:
+    managed = desired.reserved_concurrency is not None
+    observed = observe(desired.name, aws, desired.region, concurrency=managed)
+    return plan(_with_digest(desired, observed, aws), observed)
+
+
+def _with_digest(desired: DesiredFunction, observed: ObservedFunction | None, aws: Aws) -> DesiredFunction:
+    """Ask S3 for the digest of an object whose name does not tell it, where there is code to compare with."""
+    if observed is None or desired.code_sha256 is not None or not isinstance(desired.code, S3Source):
+        return desired
+    return replace(desired, code_sha256=stored_digest(desired.code, region=desired.region, aws=aws))
+
+
+def _check_distinct(wanted: Sequence[tuple[Manifest, Aws, DesiredFunction]]) -> None:
+    first: dict[tuple[int, str, str], DesiredFunction] = {}
+    for manifest, aws, desired in wanted:
+        known = first.setdefault((id(aws), desired.region, desired.name), desired)
+        if known is not desired:
+            position = manifest.position("spec", "function_name")
+            raise NotDeployable(
+                f"two manifests describe the function {desired.name} in {desired.region}: {known.origin} and "
+                f"{desired.origin}",
+                hint="deploy one of them, or give them different names or regions",
+                file=manifest.path,
+                line=position.line if position else None,
+            )

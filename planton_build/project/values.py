@@ -1,0 +1,86 @@
+"""The values of options: what each kind may hold, in words that complete "the option ...".
+
+Every function takes a value as TOML, a variable or a flag gives it, and raises ValueError with what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from planton_build.project.selection import check_pattern
+
+_UNITS = {
+    "": 1, "B": 1,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9,
+    "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+}  # fmt: skip
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*")
+_BUCKET = re.compile(r"[0-9A-Za-z._-]{2,62}[0-9A-Za-z_-]")
+"""Lambda's pattern for `S3Bucket`, 3 to 63 characters."""
+_PREFIX_BYTES = 700
+"""S3 keys have at most 1,024 bytes; a function's name (64) and a digest (64) must fit behind the prefix."""
+
+
+SIZE_HINT = 'write bytes, or a number with a unit: 262144000, "200 MB", "250 MiB"'
+
+
+def size_of(value: object) -> int:
+    """Return a size in bytes, from a whole number or from text such as `200 MB` or `200 MiB`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        factor = _UNITS.get(match[2].upper()) if match else None
+        if match is None or factor is None:
+            raise ValueError("is not a size")
+        size = int(Decimal(match[1]) * factor)
+    if size <= 0:
+        raise ValueError("must be larger than zero")
+    return size
+
+
+def text_of(value: object) -> str:
+    """Return text that is not empty."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004  # pydantic turns ValueErrors into findings
+    if not value.strip() or "\0" in value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def texts_of(value: object) -> tuple[str, ...]:
+    """Return a list of texts as a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of strings")
+    if not all(item.strip() for item in value):
+        raise ValueError("must not hold an empty string")
+    return tuple(value)
+
+
+def patterns_of(value: object) -> tuple[str, ...]:
+    """Return a list of gitignore patterns as a tuple."""
+    patterns = texts_of(value)
+    for pattern in patterns:
+        if (fault := check_pattern(pattern)) is not None:
+            raise ValueError(f"holds the pattern {pattern!r}, which {fault}")
+    return patterns
+
+
+def bucket_of(value: object) -> str:
+    """Return the name of a bucket."""
+    bucket = text_of(value)
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError(f"{bucket!r} is not the name of a bucket: 3 to 63 letters, digits, '.', '-' and '_'")
+    return bucket
+
+
+def prefix_of(value: object) -> str:
+    """Return a prefix for object keys, without `/` at its ends."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004  # as in `text_of`
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
+        raise ValueError("must not hold control characters")
+    if len(value.encode()) > _PREFIX_BYTES:
+        raise ValueError(f"must not be longer than {_PREFIX_BYTES} bytes")
+    return value.strip("/")

@@ -1,0 +1,1 @@
+../unknown-option/app.py
