@@ -72,7 +72,7 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
     artifact = _recorded(workshop.store, key)
     cached = artifact is not None
     if artifact is None:
-        packages = ecosystem.packages(project, dependencies)
+        packages = dependencies.packages()
         artifact = _assemble(project, packages, sources, ecosystem, workshop)
         _remember(workshop.store, key, artifact)
     check_size(

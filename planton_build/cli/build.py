@@ -72,8 +72,8 @@ def build_options(command: Any) -> Any:
 def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     """Build every function below PATH (default: the current folder).
 
-    A build makes a deterministic ZIP, checks it, uploads it to S3 under its SHA-256, and writes the code source
-    into the manifest. What was built before is not built again.
+    A build makes a deterministic ZIP, checks it, uploads it to S3 under its SHA-256, and writes the code
+    source into the manifest. What was built before is not built again.
     """
     from planton_build.pipeline import build_all
 
@@ -160,7 +160,7 @@ def _copy(results: Sequence[Built], folder: Path) -> None:
 def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
     """Return the code sources a publish would give, without asking AWS."""
     from planton_build.manifest.code_source import S3Source
-    from planton_build.publish.s3 import object_key
+    from planton_build.publish.keys import object_key
 
     sources = {}
     for built in results:

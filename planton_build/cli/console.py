@@ -75,6 +75,11 @@ class Console:
         """Write what was asked for to stdout, also when quiet."""
         self.out.write(text if text.endswith("\n") else f"{text}\n")
 
+    def log(self, text: str) -> None:
+        """Write a piece of a function's log to stderr; nothing under `--json`, whose object has it."""
+        if not self.as_json:
+            self.err.write(text)
+
     def json(self, value: object) -> None:
         """Write the one JSON object of `--json`."""
         self.out.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

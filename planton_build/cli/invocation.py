@@ -92,7 +92,7 @@ def run_local(
             local=local,
             state=state,
             any_python=any_python,
-            on_log=(lambda _: None) if console.as_json else console.err.write,
+            on_log=console.log,
             listen=console.listen,
         )
     if console.as_json:

@@ -43,15 +43,15 @@ class Dependencies(Protocol):
     def carries_sources(self) -> bool:
         """Whether a package holds the function's own code, so that loose sources stay out."""
 
+    def packages(self) -> Sequence[Package]:
+        """Fetch what is missing and return every package as members."""
+
 
 class Ecosystem(Protocol):
     """A language family."""
 
     def dependencies(self, project: FunctionProject) -> Dependencies:
         """Read the lock, or make it where the mode allows."""
-
-    def packages(self, project: FunctionProject, dependencies: Dependencies) -> Sequence[Package]:
-        """Fetch what is missing and return every package as members."""
 
     def check_handler(self, project: FunctionProject, paths: Collection[str]) -> None:
         """Raise HandlerMissing when the archive's paths hold no module for the handler."""

@@ -19,7 +19,8 @@ def publish_all(
 ) -> list[S3Source]:
     """Upload every artifact that is not there yet; return the code sources in the order of `results`.
 
-    `aws_of` gives the AWS of a function. Every project must have a bucket. All failures are reported together.
+    `aws_of` gives the AWS of a function. Every project must have a bucket. All failures are reported
+    together.
     """
 
     def one(built: Built) -> S3Source:

@@ -32,17 +32,21 @@ if TYPE_CHECKING:
 class PythonDependencies:
     """A function's locked packages. `state` says for people what became of the lock."""
 
-    source: DependencyInput | None
     lock: Lock | None
     lock_path: Path | None
     fingerprint: object
     carries_sources: bool
     state: str
+    fetch: Callable[[], Sequence[Package]]
 
     @property
     def package_count(self) -> int:
         """Return how many packages go in, local projects included."""
         return len(self.lock.packages) + len(self.lock.local) if self.lock else 0
+
+    def packages(self) -> Sequence[Package]:
+        """Fetch the missing wheels and return every package as members."""
+        return self.fetch()
 
 
 class Indexes:
@@ -103,7 +107,7 @@ class PythonEcosystem:
         """Read the lock, or make it where the mode allows."""
         source = find_input(project, variables=self._environment)
         if source is None:
-            return PythonDependencies(None, None, None, [], False, "no dependencies")
+            return PythonDependencies(None, None, [], False, "no dependencies", list)
         outcome = ensure_lock(
             project,
             source,
@@ -119,24 +123,20 @@ class PythonEcosystem:
         lock = outcome.lock
         own = os.path.realpath(project.options.source)
         return PythonDependencies(
-            source=source,
             lock=lock,
             lock_path=outcome.path,
             fingerprint=_fingerprint(lock),
             carries_sources=any(os.path.realpath(local.folder) == own for local in lock.local),
             state=outcome.state,
+            fetch=lambda: self._packages(project, lock, source.index_options),
         )
 
-    def packages(self, project: FunctionProject, dependencies: PythonDependencies) -> Sequence[Package]:
-        """Fetch the missing wheels and return every package as members."""
+    def _packages(self, project: FunctionProject, lock: Lock, options: IndexOptions) -> Sequence[Package]:
         from planton_build.ecosystems.python.local_project import local_package
         from planton_build.ecosystems.python.wheel import wheel_members
         from planton_build.ecosystems.python.wheelhouse import Wheelhouse, damaged
 
-        lock, source = dependencies.lock, dependencies.source
-        if lock is None or source is None:
-            return []
-        options, scripts = source.index_options, project.options.scripts
+        scripts = project.options.scripts
         wheelhouse = Wheelhouse(
             self._store,
             lambda: self._indexes.index(options),
@@ -206,7 +206,7 @@ class _LateResolver:
         settings: IndexSettings,
         *,
         pins: Mapping[str, str],
-        upgrade: Upgrade | None,
+        upgrade: Upgrade | None = None,
     ) -> Lock:
         from planton_build.ecosystems.python.resolver import Upgrade, UvResolver
 

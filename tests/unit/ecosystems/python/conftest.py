@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,6 +123,13 @@ class IndexServer:
     @property
     def simple(self) -> str:
         return f"{self.url}/simple"
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on; a failed handshake ends that connection only."""
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
 
     def paths(self) -> list[str]:
         return [request.path for request in self.requests]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from planton_build.ecosystems.python.index import Index
 from planton_build.ecosystems.python.settings import IndexSettings
-from planton_build.errors import IndexUnreachable
+from planton_build.errors import ConfigInvalid, IndexUnreachable
 
 
 class Asked:
@@ -379,3 +380,88 @@ def test_many_threads_may_ask_at_once(index_server: Any, ask: Asked, wheel_maker
     for thread in threads:
         thread.join()
     assert found == [1] * 20
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Make a self-signed certificate for 127.0.0.1, with its key, in one PEM file."""
+    pytest.importorskip("cryptography")
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "index.example")])
+    now = dt.datetime.now(dt.UTC)
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_certificates_are_verified_with_pips_bundle_unless_the_host_is_trusted(
+    index_server: Any, ask: Asked, wheel_maker: Callable[..., Any], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    index_server.encrypt(context)
+    index_server.serve(wheel_maker())
+    url = f"https://{index_server.netloc}/simple"
+
+    with pytest.raises(IndexUnreachable, match="certificate") as caught:
+        ask(IndexSettings(url)).offers("demo")
+    assert "pip config set global.cert" in (caught.value.hint or "")
+    assert ask.waits == []
+    assert len(ask(IndexSettings(url, cert=certificate)).offers("demo")) == 1
+    assert len(ask(IndexSettings(url, trusted_hosts=("127.0.0.1",))).offers("demo")) == 1
+
+
+def test_a_client_certificate_is_shown(
+    index_server: Any, ask: Asked, wheel_maker: Callable[..., Any], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    index_server.encrypt(context)
+    index_server.serve(wheel_maker())
+    url = f"https://{index_server.netloc}/simple"
+
+    with pytest.raises(IndexUnreachable):
+        ask(IndexSettings(url, cert=certificate)).offers("demo")
+    assert len(ask(IndexSettings(url, cert=certificate, client_cert=certificate)).offers("demo")) == 1
+
+
+@pytest.mark.parametrize("option", ["cert", "client_cert"])
+def test_a_certificate_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, option: str) -> None:
+    for path in (tmp_path / "absent.pem", tmp_path / "no.pem"):
+        (tmp_path / "no.pem").write_text("no certificate")
+        with pytest.raises(ConfigInvalid, match=path.name):
+            Index(IndexSettings("https://index.example/simple", **{option: path}))
+
+
+def test_a_proxy_that_is_no_address_is_a_configuration_error_without_its_password() -> None:
+    with pytest.raises(ConfigInvalid, match="proxy") as caught:
+        Index(IndexSettings("https://index.example/simple", proxy="nonsense://me:hunter2@proxy"))
+    assert "hunter2" not in caught.value.message
+
+
+def test_an_address_of_another_kind_is_an_error(ask: Asked) -> None:
+    for url in ("ftp://127.0.0.1/simple", "file://elsewhere.example/simple"):
+        with pytest.raises(IndexUnreachable):
+            ask(IndexSettings(url, trusted_hosts=("127.0.0.1",))).offers("demo")
