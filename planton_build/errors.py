@@ -64,7 +64,9 @@ class SeveralErrors(PlantonError):
 
     def __init__(self, errors: Sequence[PlantonError]) -> None:
         super().__init__(
-            f"{len(errors)} functions failed", findings=[f for error in errors for f in error.findings]
+            f"{len(errors)} functions failed",
+            # What several functions have in common, such as a bucket, is said once.
+            findings=list(dict.fromkeys(finding for error in errors for finding in error.findings)),
         )
         self.errors = tuple(errors)
 

@@ -126,7 +126,7 @@ def _with_buckets(projects: Sequence[FunctionProject], *, local: bool) -> list[F
             errors.append(
                 BucketUnknown(
                     f"{project.name} has no bucket to be published to",
-                    hint='pass --bucket NAME, set PLANTON_BUCKET, or write bucket = "NAME" into planton.toml; '
+                    hint='pass --bucket NAME, set PLANTON_BUCKET, or bucket = "NAME" in planton.toml; '
                     "--no-publish builds without publishing, and --local uses an AWS of this machine",
                     file=project.manifest.path,
                 )

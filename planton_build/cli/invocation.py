@@ -124,13 +124,14 @@ def _json_or_text(payload: bytes) -> object:
 
 
 def _manifest_of(name: str, paths: Sequence[Path]) -> Manifest:
-    from planton_build.manifest.load import read_manifests
+    from planton_build.manifest.load import read_manifests, require_deployable
     from planton_build.project.discovery import find_manifests
 
     known: list[str] = []
     for path in find_manifests(list(paths) or [Path()]):
         for manifest in read_manifests(path):
             if manifest.model.spec.function_name == name:
+                require_deployable(manifest)
                 return manifest
             known.append(manifest.model.spec.function_name)
     raise FunctionUnknown(

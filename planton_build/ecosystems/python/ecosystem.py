@@ -20,7 +20,6 @@ from planton_build.events import Listener, Note
 from planton_build.project.function import FunctionProject
 
 if TYPE_CHECKING:
-    from planton_build.archive.member import Member
     from planton_build.ecosystems.python.index import Index
     from planton_build.ecosystems.python.requirements import IndexOptions
     from planton_build.ecosystems.python.resolver import Upgrade

@@ -19,6 +19,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from planton_build.cache import Store
+from planton_build.ecosystems.python.settings import IndexSettings
+from planton_build.manifest.document import Manifest
+from planton_build.manifest.model import AwsLambda, AwsLambdaSpec
+from planton_build.project.function import BuildOptions, FunctionProject
 from planton_build.runtimes.catalog import target_for
 from planton_build.runtimes.target import Target
 
@@ -252,3 +256,52 @@ def arm() -> Target:
 @pytest.fixture
 def intel() -> Target:
     return target_for("python3.13", "x86_64")
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> Callable[..., FunctionProject]:
+    """Make a function of the folder `tmp_path/source`, which has the given files."""
+
+    def make(
+        files: Mapping[str, str] | None = None,
+        *,
+        runtime: str = "python3.13",
+        architecture: str = "arm64",
+        name: str = "orders",
+        source: Path | None = None,
+        **options: object,
+    ) -> FunctionProject:
+        source = source or tmp_path / "source"
+        source.mkdir(exist_ok=True)
+        for path, text in (files or {}).items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_text(text)
+        model = AwsLambda(spec=AwsLambdaSpec(function_name=name))
+        manifest = Manifest(source / "lambda.yaml", 0, model, {}, "0" * 64)
+        chosen = BuildOptions(source=source, **options)  # type: ignore[arg-type]
+        return FunctionProject(manifest, target_for(runtime, architecture), chosen)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Callable[..., Path]:
+    """Put tiny wheels into the folder `tmp_path/shelf`: name, version, tag, then what they require."""
+
+    def put(name: str, version: str, *requires: str, tag: str = "py3-none-any", python: str = "") -> Path:
+        folder = tmp_path / "shelf"
+        folder.mkdir(exist_ok=True)
+        headers = [f"Requires-Dist: {one}" for one in requires]
+        headers += [f"Requires-Python: {python}"] if python else []
+        metadata = "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *headers, ""])
+        wheel = make_wheel(name, version, tag, metadata=metadata)
+        (folder / wheel.filename).write_bytes(wheel.content)
+        return folder
+
+    return put
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> IndexSettings:
+    """Settings that know the shelf and no index."""
+    return IndexSettings("https://index.example/simple", find_links=(str(tmp_path / "shelf"),), no_index=True)
