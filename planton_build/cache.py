@@ -20,7 +20,7 @@ from planton_build.errors import CacheBroken
 from planton_build.files import sha256_of, write_atomic
 
 BlobKind: TypeAlias = Literal["wheels", "deflated", "artifacts"]
-RecordKind: TypeAlias = Literal["builds", "members", "offers", "projects", "exports"]
+RecordKind: TypeAlias = Literal["builds", "members", "offers", "projects", "exports", "layers"]
 
 _LAYOUT = "v1"
 

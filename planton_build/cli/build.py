@@ -25,6 +25,7 @@ from planton_build.cli.console import Console, shown_path
 from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, SeveralErrors
 
 if TYPE_CHECKING:
+    from planton_build.cli.aws import Accounts
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.manifest.code_source import S3Source
     from planton_build.pipeline import Built, Workshop
@@ -84,7 +85,8 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
         projects = _with_buckets(projects, local=options["local"])
     mode: LockMode = "check" if reading_only else "frozen" if options["locked"] else "build"
     try:
-        results = build_all(projects, _workshop(console, options["jobs"], mode))
+        workshop = _workshop(console, options["jobs"], mode)
+        results = build_all(projects, workshop)
     except LockOutdated as error:
         if not options["check"]:
             raise
@@ -95,8 +97,10 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
         _copy(results, options["output"])
     sources: dict[str, S3Source] = {}
     code = 0
+    accounts = _accounts(options) if publishing and not reading_only else None
+    _check_with_layers(results, workshop, None if options["local"] else accounts)
     if publishing:
-        sources = _predicted(results) if reading_only else _published(console, results, options)
+        sources = _published(console, results, accounts, options) if accounts else _predicted(results)
         code = _write_back(console, results, sources, check=options["check"], dry_run=options["dry_run"])
     _report(console, results, sources)
     return code
@@ -173,11 +177,31 @@ def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
     return sources
 
 
-def _published(console: Console, results: Sequence[Built], options: dict[str, Any]) -> dict[str, S3Source]:
+def _accounts(options: dict[str, Any]) -> Accounts:
     from planton_build.cli.aws import Accounts
+
+    return Accounts(local=options["local"], region=options["region"], profile=options["profile"])
+
+
+def _check_with_layers(results: Sequence[Built], workshop: Workshop, accounts: Accounts | None) -> None:
+    """Count attached layers in the limit: all of them with AWS at hand, else those measured before."""
+    if not any(built.project.manifest.model.spec.layer_arns for built in results):
+        return
+    from planton_build.parallel import each
+    from planton_build.publish.layers import check_with_layers
+
+    def check(built: Built) -> None:
+        aws = accounts.of(built.project.manifest) if accounts else None
+        check_with_layers(built, aws, workshop.store, workshop.listener)
+
+    each(results, check, jobs=workshop.jobs)
+
+
+def _published(
+    console: Console, results: Sequence[Built], accounts: Accounts, options: dict[str, Any]
+) -> dict[str, S3Source]:
     from planton_build.publish.artifacts import publish_all
 
-    accounts = Accounts(local=options["local"], region=options["region"], profile=options["profile"])
     accounts.prepare([(built.project.manifest, built.project.options.bucket) for built in results])
     sources = publish_all(results, accounts.of, console.listen, jobs=options["jobs"] or 8)
     console.stop_progress()
