@@ -23,6 +23,7 @@ from planton_build.events import Listener, StepAdvanced, StepFinished, StepStart
 from planton_build.files import sha256_of
 from planton_build.parallel import each
 from planton_build.project.function import FunctionProject
+from planton_build.project.patterns import Patterns
 from planton_build.project.sources import SourceFile, source_files
 
 if TYPE_CHECKING:
@@ -197,10 +198,8 @@ def _without(patterns: Sequence[str], members: Sequence[Member]) -> Sequence[Mem
     """Leave out members whose archive path matches one of the gitignore-style patterns."""
     if not patterns:
         return members
-    from pathspec import GitIgnoreSpec
-
-    spec = GitIgnoreSpec.from_lines(patterns)
-    return [member for member in members if not spec.match_file(member.path)]
+    excluded = Patterns(patterns)
+    return [member for member in members if not excluded.decide_within(member.path)]
 
 
 def _write(function: str, members: Sequence[Member], workshop: Workshop) -> tuple[Path, WrittenZip]:

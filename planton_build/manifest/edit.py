@@ -151,11 +151,10 @@ class Editor:
         if self.s3 is None or self.s3.tag == scalars.NULL:
             return []
         entry = self._changeable(self.spec, "s3", removing=True)
-        if entry is None:
-            return []
+        assert entry is not None  # noqa: S101 - a merged `s3` is refused above
         for alias in self.layout.document.aliases:
-            inside = entry.value_start <= alias.target.start_mark.index < entry.end
-            if inside and not entry.value_start <= alias.start < entry.end:
+            inside = entry.start <= alias.target.start_mark.index < entry.end
+            if inside and not entry.start <= alias.start < entry.end:
                 message = (
                     f"`s3` would be removed, but *{alias.name} on line {alias.line} stands for a part of it"
                 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import yaml
@@ -15,7 +16,7 @@ from planton_build.manifest import rules
 from planton_build.manifest.document import FieldPath, Manifest, Position, nearest
 from planton_build.manifest.model import AwsLambda
 from planton_build.manifest.nodes import Document, compose
-from planton_build.manifest.reader import NodeReader, field_name
+from planton_build.manifest.reader import MAX_FINDINGS, NodeReader, field_name
 from planton_build.manifest.rules import Level, Violation
 from planton_build.manifest.source import MAX_BYTES, SourceText, read_source
 
@@ -71,7 +72,9 @@ def read_manifests(path: Path, *, level: Level = "buildable") -> list[Manifest]:
     if findings:
         findings.sort(key=lambda finding: (finding.line or 0, finding.column or 0))
         count = "1 mistake" if len(findings) == 1 else f"{len(findings)} mistakes"
-        raise ManifestInvalid(f"{path}: {count} in the manifest", findings=findings)
+        more = f"; the first {MAX_FINDINGS} are listed" if len(findings) > MAX_FINDINGS else ""
+        message = f"{path}: {count} in the manifest{more}"
+        raise ManifestInvalid(message, findings=findings[:MAX_FINDINGS])
     return manifests
 
 
@@ -108,13 +111,9 @@ def _read(document: Document, source: SourceText, level: Level) -> tuple[Manifes
         model = AwsLambda.model_validate(plain)
     except ValidationError as error:
         return None, [*reader.findings, *_unforeseen(error, source.file, reader.positions)]
-    broken = list(rules.violations(model, level, reader.positions))
-    wrong = _findings(
-        (violation for violation in broken if not _touches(violation, reader.broken)),
-        ManifestInvalid.code,
-        source.file,
-        reader.positions,
-    )
+    broken = rules.violations(model, level, reader.positions)
+    judged = _judged(broken, reader.broken)
+    wrong = _findings(judged, ManifestInvalid.code, source.file, reader.positions)
     if reader.findings or wrong:
         return None, [*reader.findings, *wrong]
     notes = _findings(rules.warnings(model), "manifest_warning", source.file, reader.positions)
@@ -124,10 +123,14 @@ def _read(document: Document, source: SourceText, level: Level) -> tuple[Manifes
     )
 
 
-def _touches(violation: Violation, broken: Iterable[FieldPath]) -> bool:
-    """Tell whether a rule has read, or is about, a field that could not be read."""
-    paths = violation.uses or (violation.path,)
-    return any(path[: len(other)] == other[: len(path)] for path in paths for other in broken)
+def _judged(found: Iterable[Violation], broken: AbstractSet[FieldPath]) -> Iterator[Violation]:
+    """Leave out the rules that have read, or are about, a field that could not be read."""
+    parents = {path[:end] for path in broken for end in range(len(path) + 1)}
+    for violation in found:
+        paths = violation.uses or (violation.path,)
+        inside = (path[:end] for path in paths for end in range(len(path)))
+        if parents.isdisjoint(paths) and broken.isdisjoint(inside):
+            yield violation
 
 
 def _findings(

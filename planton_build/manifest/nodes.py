@@ -109,7 +109,7 @@ def compose(text: str, file: Path) -> list[Document]:
     unknown, recursive, or expand to too much.
     """
     if len(_TAG_DIRECTIVE.findall(text)) > MAX_TAG_DIRECTIVES:
-        refuse(file, "parse.syntax", f"more than {MAX_TAG_DIRECTIVES} %TAG directives", hint="Remove them.")
+        refuse(file, "parse.size", f"more than {MAX_TAG_DIRECTIVES} %TAG directives", hint="Remove them.")
     composer = _Composer(file)
     try:
         for event in yaml.parse(text, Loader=_LOADER):

@@ -78,7 +78,7 @@ def inserted(
 
 
 def removed(layout: Layout, mapping: yaml.MappingNode, entry: Entry) -> list[Splice] | None:
-    """Take an entry out, in block style with its lines and the comments inside its block.
+    """Take an entry out that is not the only one, in block style with its lines and the comments between.
 
     Returns None where something else stands before it on its line.
     """
@@ -150,13 +150,11 @@ def _out_of_flow(layout: Layout, entries: list[Entry], entry: Entry) -> list[Spl
     number = next(number for number, one in enumerate(entries) if one.start == entry.start)
     comma = layout.skip(entry.end)
     followed = layout.text.startswith(",", comma)
-    if not followed and number > 0:
+    if not followed:
         return _last_out_of_flow(layout, entries[number - 1], entry)
     line = _own_line(layout, entry)
-    if line is not None and (line.comma or not followed):
+    if line is not None and line.comma:
         return [Splice(layout.line_start(entry.start), layout.next_line(line.end), "")]
-    if not followed:
-        return [Splice(entry.start, entry.end, "")]
     end = comma + 1
     while layout.text.startswith((" ", "\t"), end):
         end += 1

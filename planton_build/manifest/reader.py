@@ -32,6 +32,8 @@ from planton_build.manifest.references import KIND_NUMBERS
 _Pair: TypeAlias = tuple[yaml.ScalarNode, yaml.Node]
 _MISSING: Final = object()
 """What a value that could not be read is read as."""
+MAX_FINDINGS = 100
+"""Most findings of a file that are listed. Nobody reads more, and each costs."""
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 _INT32 = range(-(1 << 31), 1 << 31)
 _MAPS = frozenset({"environment", "labels", "annotations"})
@@ -146,7 +148,9 @@ class NodeReader:
         return result
 
     def _unknown(self, model: type[Part], path: FieldPath, key: yaml.ScalarNode) -> None:
-        suggestion = hints.for_unknown_key(model, key.value)
+        suggestion = hints.Suggestion(None, "Remove it.")
+        if len(self.findings) < MAX_FINDINGS:  # comparing names is slow
+            suggestion = hints.for_unknown_key(model, key.value)
         if suggestion.field is not None:
             self.broken.add((*path, suggestion.field))
         where = field_name(path) if path else "the manifest"

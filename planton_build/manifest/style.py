@@ -59,7 +59,7 @@ def indentation_step(mappings: Iterable[yaml.Node]) -> int:
 
 
 def common_quote(nodes: Iterable[yaml.Node]) -> str | None:
-    """Return the quote that all strings among `nodes` have that need none; None if they differ or have none."""
+    """Return the quote that all strings among `nodes` have without need; None if they differ or have none."""
     styles = {
         node.style if node.style in ("'", '"') else None
         for node in nodes

@@ -27,17 +27,35 @@ class Mode(Enum):
     ASKED = auto()
     """It, or a folder above it, was asked for: git's rules do not count."""
     PASSED = auto()
-    """It is left out, and lies on the way to something asked for."""
+    """Git ignores it, or it is another function's, and it lies on the way to something asked for."""
+    BARRED = auto()
+    """It is left out by the user or by default, and lies on the way to something asked for by name."""
+
+
+class _Verdict(Enum):
+    """What is said about one entry."""
+
+    ASKED = auto()
+    UNSPOKEN = auto()
+    IGNORED = auto()
+    LEFT_OUT = auto()
+
+
+class _Include:
+    """Patterns of `include`: all of them, and those that name something."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.asked = Patterns(patterns)
+        self.named = Patterns(pattern for pattern in patterns if _has_name(pattern))
 
 
 class Selection:
     """The decisions for one source folder. Paths are relative to it, with `/` between their parts."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._asked = Patterns(include)
-        self._named = Patterns(pattern for pattern in include if _has_name(pattern))
         anchored = [pattern for pattern in include if pattern.startswith("!") or way_to(pattern)]
-        self._reaching = Patterns(anchored)
+        self._anywhere = _Include(include)
+        self._reaching = _Include(anchored)
         self._ways = Patterns(way for pattern in anchored if pattern[0] != "!" for way in way_to(pattern))
         self._excluded = Patterns(exclude)
 
@@ -45,15 +63,14 @@ class Selection:
         self, path: str, git_path: str, mode: Mode, ignored: tuple[IgnoreRules, IgnoreRules]
     ) -> Mode | None:
         """Return how to enter a folder, or None to leave it alone. The arguments are those of `file`."""
-        if mode is Mode.PASSED:
-            wanted = self._reaching.decide(path, folder=True)
-        else:
-            wanted = self._wanted(path, git_path, mode, ignored, folder=True)
-            if wanted is None:
-                return mode
-        if wanted:
+        verdict = self._verdict(path, git_path, mode, ignored, folder=True)
+        if verdict is _Verdict.UNSPOKEN:
+            return mode
+        if verdict is _Verdict.ASKED:
             return Mode.ASKED
-        return Mode.PASSED if self._ways.decide(path, folder=True) else None
+        if not self._ways.decide(path, folder=True):
+            return None
+        return Mode.PASSED if verdict is _Verdict.IGNORED else Mode.BARRED
 
     def file(
         self, path: str, git_path: str, mode: Mode, ignored: tuple[IgnoreRules, IgnoreRules], where: Path
@@ -68,12 +85,10 @@ class Selection:
             where: the file itself, for the few names whose content counts.
 
         """
-        if mode is Mode.PASSED:
-            return self._reaching.decide(path, folder=False) is True
-        wanted = self._wanted(path, git_path, mode, ignored, folder=False, where=where)
-        return mode is Mode.PLAIN if wanted is None else wanted
+        verdict = self._verdict(path, git_path, mode, ignored, folder=False, where=where)
+        return verdict is _Verdict.ASKED or (verdict is _Verdict.UNSPOKEN and mode is Mode.PLAIN)
 
-    def _wanted(
+    def _verdict(
         self,
         path: str,
         git_path: str,
@@ -82,21 +97,24 @@ class Selection:
         *,
         folder: bool,
         where: Path | None = None,
-    ) -> bool | None:
-        """Return True for what is asked for, False for what is left out, None for what nothing speaks of."""
-        if self._named.decide(path, folder=folder):
-            return True
+    ) -> _Verdict:
+        include = self._reaching if mode in (Mode.PASSED, Mode.BARRED) else self._anywhere
+        if include.named.decide(path, folder=folder):
+            return _Verdict.ASKED
+        if mode is Mode.BARRED:
+            return _Verdict.LEFT_OUT
         by_lambda, by_git = ignored
         user = self._excluded.decide(path, folder=folder)
         if user is None:
             user = by_lambda.decide(path, folder=folder)
         if user or (user is None and _left_out(path, folder=folder, where=where)):
-            return False
-        if mode is Mode.ASKED or self._asked.decide(path, folder=folder):
-            return True
-        if user is None and by_git.decide(git_path, folder=folder):
-            return False
-        return None
+            return _Verdict.LEFT_OUT
+        asked = include.asked.decide(path, folder=folder)
+        if asked or (asked is None and mode is Mode.ASKED):
+            return _Verdict.ASKED
+        if mode is Mode.PASSED or (user is None and by_git.decide(git_path, folder=folder)):
+            return _Verdict.IGNORED
+        return _Verdict.UNSPOKEN
 
 
 def check_pattern(pattern: str) -> str | None:

@@ -13,8 +13,8 @@ Everything in the source folder goes in, except, in this order of strength:
 
 `include` is stronger than all of it. A pattern that names something (`generated/client.py`, `*.pem`,
 `vendor/`) brings it back whatever left it out. One that ends in a wildcard (`data/**`) brings back what git
-ignores, but nothing that the first two steps leave out. A pattern without a folder (`*.json`) does not reach
-into folders that are left out.
+ignores and what belongs to other functions, but no secrets, no caches and nothing that `exclude` leaves out.
+A pattern without a folder (`*.json`) does not reach into folders that are left out.
 
 READMEs, licences and tests go in: code may read or import them, and `exclude` is one line.
 """
@@ -133,10 +133,10 @@ class _Walk:
 
     def _mode_inside(self, folder: Path, names: dict[str, Entry], mode: Mode) -> Mode:
         """Pass through virtual environments, and through the folders of other functions."""
-        if folder == self._root or mode in (Mode.ASKED, Mode.PASSED):
+        if folder == self._root or mode in (Mode.ASKED, Mode.BARRED):
             return mode
         if "pyvenv.cfg" in names:
-            return Mode.PASSED
+            return Mode.BARRED
         if folder in self._own:
             return mode
         foreign = any(looks_like_manifest(entry.path) for entry in names.values() if entry.is_regular)

@@ -225,11 +225,11 @@ def _http_client(settings: IndexSettings) -> PyPIClient:
     logging.getLogger("unearth").addHandler(logging.NullHandler())
     context = _ssl_context(settings)
     trusted: dict[str, httpx2.BaseTransport] = {}
-    if settings.proxy:
-        # unearth's transport for trusted hosts goes around the proxy.
-        insecure = httpx2.HTTPTransport(verify=False, proxy=settings.proxy)
-        trusted = {f"all://{host}": insecure for host in settings.trusted_hosts}
     try:
+        if settings.proxy:
+            # unearth's transport for trusted hosts goes around the proxy.
+            insecure = httpx2.HTTPTransport(verify=False, proxy=settings.proxy)
+            trusted = {f"all://{host}": insecure for host in settings.trusted_hosts}
         return PyPIClient(
             trusted_hosts=settings.trusted_hosts,
             verify=context if context is not None else True,

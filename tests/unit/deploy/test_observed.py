@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planton_build.deploy.observed import code_digest, observe, read_answer
@@ -42,7 +42,7 @@ def test_a_bare_answer_reads_as_lambdas_defaults() -> None:
     assert not found.failed
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), HOSTILE, max_size=10))
 def test_no_answer_breaks_the_reading(configuration: dict[str, Any]) -> None:
     found = read(**configuration)
@@ -51,7 +51,7 @@ def test_no_answer_breaks_the_reading(configuration: dict[str, Any]) -> None:
     assert found.package in ("Zip", "Image")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(HOSTILE)
 def test_an_answer_that_is_no_function_is_refused_or_read(answer: Any) -> None:
     answer = answer if isinstance(answer, dict) else {}

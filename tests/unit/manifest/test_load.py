@@ -497,12 +497,33 @@ def test_a_leading_zero_is_refused_because_it_would_be_octal(minimal: Minimal, f
 
 def test_what_only_pydantic_notices_still_has_its_place(tmp_path: Path) -> None:
     with pytest.raises(ValidationError) as caught:
-        AwsLambda.model_validate({"spec": {"s3": {"key": 1}, "subnets": [{"value": "x"}, {"value": 2}]}})
+        AwsLambda.model_validate(
+            {"spec": {"image_uri": 1, "s3": {"key": 1}, "subnets": [{"value": "x"}, {"value": 2}]}}
+        )
     positions = {(): Position(1, 1), ("spec", "s3"): Position(5, 9), ("spec", "subnets", 1): Position(7, 5)}
     found = load._unforeseen(caught.value, tmp_path, positions)
     assert [(f.line, f.column, f.message.partition(":")[0]) for f in found] == [
         (7, 5, "spec.subnets[1].value"),
         (5, 9, "spec.s3.key"),
+        (1, 1, "spec.image_uri"),
+    ]
+
+
+@pytest.mark.parametrize("lines", ["  u{}nknown: 1", "  - 1", "    {}: 1"])
+def test_only_the_first_of_very_many_mistakes_are_listed(lines: str, write: Write) -> None:
+    parent = {"  -": "  subnets:", "   ": "  environment:"}.get(lines[:3], "  description: x")
+    text = "\n".join(["kind: AwsLambda", "spec:", parent, *(lines.format(i) for i in range(10_000))])
+    with pytest.raises(ManifestInvalid, match="the first 100 are listed") as caught:
+        read_manifests(write(text))
+    assert len(caught.value.findings) == 100
+
+
+def test_an_item_behind_one_that_cannot_be_read_keeps_its_place(minimal: Minimal, findings: Findings) -> None:
+    found = findings(minimal(subnets=["subnet-1", {}, {"value": "subnet-3"}, {}]))
+    assert [finding.message.partition(":")[0] for finding in found] == [
+        "spec.subnets[0]",
+        "spec.subnets[1]",
+        "spec.subnets[3]",
     ]
 
 

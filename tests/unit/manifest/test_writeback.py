@@ -523,6 +523,9 @@ REFUSED = [
         "*b on line 6",
         id="an anchor inside a removed s3 is used",
     ),
+    pytest.param(
+        "spec:\n  &k s3: {bucket: b}\n  runtime: *k\n", IMAGE, 2, "*k on line 3", id="the anchor of a key"
+    ),
     pytest.param("spec:\n  imageUri: a\n  image_uri: b\n", IMAGE, 3, "both spellings", id="both spellings"),
     pytest.param("spec:\n  imageUri: [a]\n", IMAGE, 2, "not a string", id="the value is a list"),
     pytest.param("spec:\n  s3: [a]\n", S3, 2, "`s3` is not a mapping", id="s3 is a list"),

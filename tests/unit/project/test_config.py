@@ -81,7 +81,8 @@ def test_all_options_in_either_spelling(written):
         )
         assert config.general.model_dump() == {
             "source": "src", "dependencies": "requirements.in", "extras": ("a",), "groups": ("g",),
-            "include": ("x",), "exclude": ("y",), "package_exclude": ("z",), "scripts": True, "bucket": "acme",
+            "include": ("x",), "exclude": ("y",), "package_exclude": ("z",), "scripts": True,
+            "bucket": "acme",
             "prefix": "a/b", "max_size": 1_000_000,
         }  # fmt: skip
         assert config.functions["my-fn"].max_size == 5
@@ -114,6 +115,7 @@ def test_no_file_is_no_configuration(tmp_path):
         ("colour = 'red'\n", "colour is not a known option", "known options: source", (1, 1)),
         ("[function.a]\nbucket = 'abc'\nsorce = 'x'\n", "sorce is not a known option", "'source'", (3, 1)),
         ("[function.a]\nfunction = 'x'\n", "function is not a known option", "known options", (2, 1)),
+        ("prefix = 'p'\n[function.a]\nprefix = 1\n", "prefix must be a string", None, (3, 1)),
         ("scripts = 'yes'\n", "scripts must be true or false", None, (1, 1)),
         ("scripts = 1\n", "scripts must be true or false", None, (1, 1)),
         ("extras = 'a'\n", "extras must be a list of strings", None, (1, 1)),

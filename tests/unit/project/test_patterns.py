@@ -97,6 +97,8 @@ def test_decisions_are_gits_own(repository: Path, lines: list[str], path: str, f
         (["[[:upper:]]"], "A", False, True),
         (["[[:upper:]]"], "a", False, None),
         (["[!a]"], "b", False, True),
+        (["/a[!x]b"], "a/b", False, None),
+        (["/a?b"], "a/b", False, None),
     ],
 )
 def test_one_entry(lines, path, folder, expected):

@@ -121,7 +121,8 @@ def test_folders_of_other_functions_stay_out_unless_included(plant, project_of, 
     assert names(source_files(project)) == ["orders/app.py", "shared/x.py"]
     project = project_of(root / "orders/lambda.yaml", source=root, include=("billing/deep/x.py",))
     assert names(source_files(project)) == ["billing/deep/x.py", "orders/app.py", "shared/x.py"]
-    project = project_of(root / "orders/lambda.yaml", source=root, include=("billing/",))
+    for pattern in ("billing/", "billing/**"):
+        project = project_of(root / "orders/lambda.yaml", source=root, include=(pattern,))
     assert names(source_files(project)) == [
         "billing/app.py",
         "billing/deep/x.py",
@@ -185,7 +186,7 @@ def test_folders_of_other_functions_stay_out_unless_included(plant, project_of, 
         (
             {".gitignore": "data/\n"},
             {"include": ("data/", "!data/k.json"), "exclude": ("gen",)},
-            ["a.json", "data/k.json", "data/s.txt", "x.py"],
+            ["a.json", "data/s.txt", "x.py"],
         ),
         (
             {".gitignore": "data/*\n"},
@@ -203,6 +204,32 @@ def test_a_wildcard_brings_back_no_secrets_and_no_version_control(taken):
     tree = [".env", ".git/config", "a.key", "__pycache__/a.pyc", "x.py"]
     for pattern in ("*", "**", "**/*", "/*", "*.*"):
         assert taken(tree, include=(pattern,)) == ["x.py"]
+
+
+@pytest.mark.parametrize("pattern", ["gen/**", "gen/*", "gen/"])
+def test_a_folder_that_is_asked_for_brings_no_secrets(taken, pattern):
+    tree = {
+        ".gitignore": "gen/\n",
+        "gen/.env": "",
+        "gen/k.pem": KEY,
+        "gen/__pycache__/a.pyc": "",
+        "gen/d/.env": "",
+        "gen/d/x.py": "",
+        "gen/x.log": "",
+        "gen/x.py": "",
+    }
+    assert taken(tree, include=(pattern,), exclude=("*.log",)) == ["gen/d/x.py", "gen/x.py"]
+
+
+def test_a_wildcard_does_not_reach_into_what_is_left_out_by_default(taken):
+    tree = [".venv/x.py", "env/pyvenv.cfg", "env/x.py", "__pycache__/x.pyc", "a.py"]
+    assert taken(tree, include=(".venv/**", "env/**", "__pycache__/*")) == ["a.py"]
+    assert taken(tree, include=(".venv/", "env/x.py")) == [".venv/x.py", "a.py", "env/x.py"]
+
+
+def test_a_pattern_without_a_folder_does_not_reach_into_what_is_left_out(taken):
+    tree = {".gitignore": "gen/\n", "gen/a.json": "", "gen/b.py": "", "c.json": ""}
+    assert taken(tree, include=("*.json", "gen/b.py")) == ["c.json", "gen/b.py"]
 
 
 def test_gitignore_cannot_bring_in_secrets_but_lambdaignore_can(taken):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from botocore import exceptions as sdk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planton_build.errors import (
@@ -110,6 +110,7 @@ def test_hidden_values_are_taken_out_longest_first() -> None:
     assert clean("pass hunter2 and hunter22", hidden=["hunter2", "hunter22"]) == "pass ••• and •••"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=6000))
 def test_foreign_text_is_bounded_and_printable(text: str) -> None:
     shown = clean(text)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planton_build.errors import ConfigInvalid
@@ -37,6 +37,7 @@ def test_a_key_may_be_as_long_as_s3_takes_and_no_longer() -> None:
         object_key("p" * (room + 1), "render", DIGEST)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[\w/-]{0,40}", fullmatch=True), st.binary(min_size=32, max_size=32))
 def test_every_key_tells_its_digest(prefix: str, digest: bytes) -> None:
     assert digest_in_key(object_key(prefix, "render", digest.hex())) == digest.hex()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planton_build.ecosystems.python.inputs import DependencyInput
@@ -119,6 +120,7 @@ local = st.builds(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(packages, unique_by=lambda package: package.name),
     st.lists(local, unique_by=lambda one: one.folder),
@@ -131,21 +133,16 @@ def test_every_lock_survives_being_written_and_read(
     assert text == render(
         Lock(TARGET, tuple(reversed(packages)), tuple(reversed(local))), DIGEST, beside=Path("/p/a")
     )
-    assert "/p/" not in text
+    assert "# local: /" not in text
     path = tmp_path_factory.getbasetemp() / "round.lock"
     path.write_text(text, encoding="utf-8")
     found, _ = read_lock(path, TARGET)
     assert set(found.packages) == set(packages)
-    relative = (
-        {(one.folder.relative_to("/p/a", walk_up=True), one.extras) for one in local}
-        if sys.version_info >= (3, 12)
-        else None
-    )
-    if relative is not None:
-        assert {
-            (one.folder.relative_to(path.parent, walk_up=True), one.extras) for one in found.local
-        } == relative
-    assert len(found.local) == len(local)
+
+    def relative(projects: Iterable[LocalProject], base: Path) -> set[tuple[str, tuple[str, ...]]]:
+        return {(os.path.relpath(project.folder, base), project.extras) for project in projects}
+
+    assert relative(found.local, path.parent) == relative(local, Path("/p/a"))
 
 
 def test_a_folder_whose_name_would_break_the_file_is_refused(tmp_path: Path) -> None:
@@ -186,6 +183,7 @@ def test_what_is_not_a_whole_lock_for_the_target_is_refused(tmp_path: Path, text
         read_lock(path, TARGET)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=200) | st.text(max_size=100).map(HEAD.__add__))
 def test_no_file_makes_reading_a_lock_crash(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.lock"

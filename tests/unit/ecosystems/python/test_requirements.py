@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pip._internal.req.req_file import preprocess
 
@@ -267,6 +267,7 @@ lines = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(lines.map("\n".join) | st.text(max_size=80))
 def test_lines_are_joined_and_stripped_as_pip_does_it(text: str) -> None:
     # pip numbers a continued line by its first line too.
@@ -274,6 +275,7 @@ def test_lines_are_joined_and_stripped_as_pip_does_it(text: str) -> None:
     assert ours == [(number, line.strip()) for number, line in preprocess(text) if line.strip()]
 
 
+@settings(deadline=None)
 @given(lines.map("\n".join) | st.text(max_size=200))
 def test_no_text_makes_the_parser_crash(text: str) -> None:
     try:
@@ -284,6 +286,7 @@ def test_no_text_makes_the_parser_crash(text: str) -> None:
         pass
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_option_line_makes_the_parser_crash(text: str) -> None:
     for parse in (
