@@ -7,6 +7,9 @@ has not touched the code. A runtime or a handler that changes together with the 
 publishing a version and moving an alias would, and no order of these two calls can.
 
 A reservation of 0 turns a function off, so it comes before the update; any other comes after it.
+
+What AWS does not mention is taken as absent, as in Lambda's API. An emulator that ignores a field shows it as
+a difference each time: moto 5.2 does so when the KMS key or the architecture of an existing function changes.
 """
 
 from __future__ import annotations

@@ -167,8 +167,7 @@ def _last_out_of_flow(layout: Layout, previous: Entry, entry: Entry) -> list[Spl
     line = _own_line(layout, entry)
     if line is not None:
         lines = Splice(layout.line_start(entry.start), layout.next_line(line.end), "")
-        if lines.start > comma:
-            return [Splice(comma, comma + 1, ""), lines]
+        return [Splice(comma, comma + 1, ""), lines]
     return _joined(layout, Splice(comma, comma + 1, ""), Splice(entry.start, entry.end, ""))
 
 

@@ -124,7 +124,7 @@ class Layout:
     ) -> Entry:
         position = start
         alias = self._alias(mapping, number, start)
-        if alias is None and key.start_mark.index != start and self.text.startswith("?", start):
+        if alias is None and self.text.startswith("?", start):
             position = self.skip(start + 1)
             alias = self._alias(mapping, number, position)
         key_end = alias if alias is not None else self._end(key, position)

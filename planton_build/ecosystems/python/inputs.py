@@ -16,12 +16,13 @@ build with nothing to do comes this way too.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
 from planton_build.ecosystems.python import pyproject
@@ -117,16 +118,20 @@ def _workspace_lock(folder: Path) -> Path | None:
             workspace = pyproject.table(
                 pyproject.load_toml(parent / "pyproject.toml"), "tool", "uv", "workspace"
             )
-            relative = folder.relative_to(parent)
-            patterns = pyproject.strings(workspace.get("members"))
-            excluded = pyproject.strings(workspace.get("exclude"))
-            is_member = any(
-                relative.full_match(p) if hasattr(relative, "full_match") else relative.match(p)
-                for p in patterns
-            )
-            if is_member and not any(relative.match(pattern) for pattern in excluded):
+            relative = folder.relative_to(parent).parts
+            members, excluded = (pyproject.strings(workspace.get(key)) for key in ("members", "exclude"))
+            if _matches(relative, members) and not _matches(relative, excluded):
                 return parent / "uv.lock"
     return None
+
+
+def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Tell whether a path matches one of some globs, in which `*` does not cross folders."""
+    for pattern in patterns:
+        wanted = PurePosixPath(pattern).parts
+        if len(wanted) == len(parts) and all(map(fnmatch.fnmatchcase, parts, wanted)):
+            return True
+    return False
 
 
 def _kind_of(path: Path) -> InputKind:

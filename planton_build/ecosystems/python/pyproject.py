@@ -20,7 +20,15 @@ from planton_build.errors import DependencyInputInvalid
 _PROJECT_KEYS = ("name", "dependencies", "optional-dependencies", "dynamic", "requires-python")
 _UV_KEYS = (
     *("sources", "constraint-dependencies", "override-dependencies", "exclude-dependencies", "package"),
-    *("dev-dependencies", "index", "dependency-groups", "workspace"),
+    *(
+        "dev-dependencies",
+        "index",
+        "dependency-groups",
+        "workspace",
+        "exclude-newer",
+        "prerelease",
+        "resolution",
+    ),
 )
 _POETRY_KEYS = ("name", "dependencies", "dev-dependencies", "group", "extras", "package-mode", "source")
 _MAX_PROJECTS = 200

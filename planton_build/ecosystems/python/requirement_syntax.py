@@ -17,7 +17,7 @@ MAX_BYTES = 16 << 20
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _SEPARATORS = re.compile(r"[-_.]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|\s*=\s*)(\S.*)")
+_EDITABLE = re.compile(r"""(?:-e|--editable)(?:\s+|\s*=\s*)(["']?)(\S.*)\1""")
 _ATTACHED = re.compile(r"-[rcefi][^=]")
 _LONG = {
     "-i": "--index-url",
@@ -136,7 +136,7 @@ def options(line: str, place: Place) -> Iterator[tuple[str, str]]:
     """
     if editable := _EDITABLE.fullmatch(line):
         # uv puts a marker behind the path, of which pip would read the first word only.
-        yield "-e", editable[1].strip("\"'")
+        yield "-e", editable[2]
         return
     tokens = _tokens(line, place)
     position = 0

@@ -70,7 +70,7 @@ class Front:
         self._overlay: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         self._busy: dict[str, int] = {}
         self._status: dict[str, dict[str, Any]] = {}
-        self.edits: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self.headers: dict[str, list[tuple[str, str]]] = {}
 
     @property
     def changes(self) -> list[str]:
@@ -123,6 +123,7 @@ class Front:
             happens()
         with self._lock:
             status, headers, content = self._answer(operation, name, environ, body)
+            headers = [*headers, *self.headers.get(operation, [])]
         if environ["REQUEST_METHOD"] == "HEAD":
             start_response(f"{status} X", headers)
             return [b""]
@@ -192,8 +193,6 @@ class Front:
                 if not self._busy[name]:
                     self._revisions[name] += 1  # AWS gives a new revision when an update ends
         found["RevisionId"] = self._revision(name)
-        if edit := self.edits.get(operation):
-            edit(answer)
         return json.dumps({key: value for key, value in answer.items() if value is not None}).encode()
 
     def _revision(self, name: str) -> str:

@@ -297,7 +297,63 @@ BLOCK = [
     ),
 ]
 
+BLOCK += [
+    pytest.param(
+        "spec:\n  codeSourceType: 2\n  imageUri: | # nothing\n  handler: h\n",
+        IMAGE,
+        f"spec:\n  codeSourceType: 2\n  imageUri: {IMAGE.image_uri} # nothing\n  handler: h\n",
+        id="a literal scalar without content",
+    ),
+    pytest.param(
+        "spec:\n  description: &d |+\n    text\n  handler: *d\n  memoryMb: 3\n",
+        IMAGE,
+        "spec:\n  description: &d |+\n    text\n  handler: *d\n  codeSourceType: CODE_SOURCE_TYPE_IMAGE\n"
+        f"  imageUri: {IMAGE.image_uri}\n  memoryMb: 3\n",
+        id="behind an alias of a block scalar",
+    ),
+    pytest.param(
+        "spec:\n  codeSourceType: 2\n  s3:\n    bucket: b\n\n    # inner\n\n  imageUri: x\n",
+        IMAGE,
+        f"spec:\n  codeSourceType: 2\n\n  imageUri: {IMAGE.image_uri}\n",
+        id="a comment inside s3 behind a blank line goes with it",
+    ),
+    pytest.param(
+        "spec:\n  runtime: &r handler\n  codeSourceType: 2\n  imageUri:\n  *r : h\n  ?x: y\n",
+        IMAGE,
+        "spec:\n  runtime: &r handler\n  codeSourceType: 2\n"
+        f"  imageUri: {IMAGE.image_uri}\n  *r : h\n  ?x: y\n",
+        id="an alias as the key behind an empty value",
+    ),
+    pytest.param(
+        "status:\n      x: &m\n              a: b\nspec:\n  environment: *m\n  role_arn:\n     value: x\n",
+        UNVERSIONED,
+        "status:\n      x: &m\n              a: b\nspec:\n  environment: *m\n  role_arn:\n     value: x\n"
+        "  code_source_type: CODE_SOURCE_TYPE_S3\n"
+        "  s3:\n     bucket: artifacts\n     key: fn/sha256-2f1c.zip\n",
+        id="an alias does not tell how deep to indent",
+    ),
+    pytest.param(
+        "spec:\n  codeSourceType: 1\n  s3:\n    bucket: '1'\n",
+        S3Source("1", "k"),
+        "spec:\n  codeSourceType: 1\n  s3:\n    bucket: '1'\n    key: k\n",
+        id="quotes that are needed are no style",
+    ),
+]
+
 FLOW = [
+    pytest.param(
+        "spec: {\n  s3: {bucket: b} # S\n  , codeSourceType: 2\n  , imageUri: x\n}\n",
+        IMAGE,
+        f"spec: {{\n   # S\n  codeSourceType: 2\n  , imageUri: {IMAGE.image_uri}\n}}\n",
+        id="commas at the start of lines, s3 is the first entry",
+    ),
+    pytest.param(
+        "spec: {\n  runtime: r\n  , memoryMb: 3}\n",
+        IMAGE,
+        "spec: {\n  runtime: r, codeSourceType: CODE_SOURCE_TYPE_IMAGE, imageUri: "
+        f"{IMAGE.image_uri}\n  , memoryMb: 3}}\n",
+        id="commas at the start of lines, behind the first entry",
+    ),
     pytest.param(
         "spec: {handler: h, memoryMb: 3} # x",
         UNVERSIONED,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import ssl
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -466,3 +468,39 @@ def test_an_address_of_another_kind_is_an_error(ask: Asked) -> None:
     for url in ("ftp://127.0.0.1/simple", "file://elsewhere.example/simple"):
         with pytest.raises(IndexUnreachable):
             ask(IndexSettings(url, trusted_hosts=("127.0.0.1",))).offers("demo")
+
+
+def test_the_keyring_is_asked_unless_it_is_switched_off(
+    index_server: Any,
+    ask: Asked,
+    reply: Any,
+    wheel_maker: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keyring = types.ModuleType("keyring")
+    credential = types.SimpleNamespace(username="me", password="secret")
+    monkeypatch.setattr(keyring, "get_credential", lambda service, user: credential, raising=False)
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    index_server.serve(wheel_maker())
+    _guarded(index_server, reply, "me", "secret")
+
+    assert len(ask(IndexSettings(index_server.simple)).offers("demo")) == 1
+    with pytest.raises(IndexUnreachable, match="401"):
+        ask(IndexSettings(index_server.simple, keyring=False)).offers("demo")
+
+
+def test_the_environments_proxy_counts_unless_pip_is_told_to_use_none(
+    index_server: Any,
+    another_server: Any,
+    ask: Asked,
+    wheel_maker: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index_server.serve(wheel_maker())
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, another_server.url)
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert ask(IndexSettings(index_server.simple)).offers("demo") == ()
+    assert len(ask(IndexSettings(index_server.simple, proxy="")).offers("demo")) == 1

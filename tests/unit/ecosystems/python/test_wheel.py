@@ -366,6 +366,7 @@ def test_a_wheel_of_another_name_or_without_metadata_is_refused(
     kept: Callable[[Any], WheelFile], store: Store, wheel_maker: Callable[..., Any]
 ) -> None:
     wheel = wheel_maker()
+    wheel_members(kept(wheel), store)
     assert "its metadata are in" in refused(
         store, kept, type(wheel)("demo-2.0-py3-none-any.whl", wheel.content)
     )

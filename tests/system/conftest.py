@@ -1,0 +1,191 @@
+"""What system tests share: folders made once per session, the build as a process, and functions to build."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import filelock
+import pytest
+
+import planton_build
+from planton_build.cache import Store
+from planton_build.ecosystems.python.settings import read_pip_settings
+from planton_build.ecosystems.python.uv_command import run_uv
+
+ENTRY = "from planton_build.cli.build import main; main()"
+"""`planton-build` for an interpreter that has the package on its path, and no script."""
+
+
+class Once(Protocol):
+    def __call__(self, name: str, make: Callable[[Path], None]) -> Path: ...
+
+
+class Build(Protocol):
+    def __call__(
+        self,
+        *folders: Path,
+        store: Path,
+        python: Sequence[str] = (sys.executable,),
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        umask: int = 0o022,
+    ) -> dict[str, dict[str, Any]]: ...
+
+
+@pytest.fixture(scope="session")
+def repository(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.rootpath
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return a function `(name, make)` that fills a folder by `make(folder)` once for all xdist workers."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = root / f"once-{name}"
+        with filelock.FileLock(root / f"once-{name}.lock"):
+            if not folder.exists():
+                staged = root / f"once-{name}.staged"
+                shutil.rmtree(staged, ignore_errors=True)  # of a worker that failed: every one may try
+                staged.mkdir()
+                make(staged)
+                staged.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """Return a function that builds the functions below folders, in a process of its own.
+
+    It returns what `--json` says of each function, by name, after it has seen that each artifact in the store
+    has the SHA-256 that is reported. Variables of the caller's environment that would change what the command
+    does are left out.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PLANTON_", "GITHUB_"))
+    }
+
+    def run(
+        *folders: Path,
+        store: Path,
+        python: Sequence[str] = (sys.executable,),
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        umask: int = 0o022,
+    ) -> dict[str, dict[str, Any]]:
+        command = [*python, "-c", ENTRY, "build", *map(str, folders), "--no-publish", "--locked", "--json"]
+        done = subprocess.run(
+            [*command, *arguments],
+            env={**inherited, "PLANTON_CACHE_DIR": str(store), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            umask=umask,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+        functions = json.loads(done.stdout)["functions"]
+        for function in functions:
+            artifact = Store(store).blob("artifacts", function["sha256"])
+            assert hashlib.sha256(artifact.read_bytes()).hexdigest() == function["sha256"]
+        return {function["function_name"]: function for function in functions}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def copy_site() -> Callable[..., None]:
+    """Return a function that puts this package and its dependencies into a folder, for another CPython.
+
+    Its arguments are the folder, the CPython's version (such as "3.13") and, for one of another machine, the
+    platform as uv calls it.
+    """
+
+    def install(folder: Path, version: str, *, platform: str | None = None) -> None:
+        wanted = importlib.metadata.requires("planton-build") or []
+        requirements = folder.with_suffix(".txt")
+        requirements.write_text("\n".join(line for line in wanted if "extra ==" not in line))
+        command = ["pip", "install", "--target", str(folder), "-r", str(requirements)]
+        command += ["--only-binary", ":all:", "--python-version", version, "--python", sys.executable]
+        if platform is not None:
+            command += ["--python-platform", platform]
+        answer = run_uv(
+            command, folder=folder.parent, environment=os.environ, settings=read_pip_settings()
+        )
+        assert answer.returncode == 0, answer.explanation
+        package = Path(planton_build.__file__).parent
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(package, folder / package.name, ignore=ignored)
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def awkward_function() -> Callable[[Path], None]:
+    """Return a function that fills a folder with a Lambda function of everything that tends to vary.
+
+    Executable bits, symlinks, names in several scripts and in an order that locales disagree about, files
+    that are left out, and contents that are empty, stored, small and large.
+    """
+    return _make_awkward_function
+
+
+def _make_awkward_function(folder: Path) -> None:
+    noise = random.Random(20).randbytes
+    files: dict[str, bytes] = {
+        "lambda.yaml": _MANIFEST.encode(),
+        ".lambdaignore": b"*.log\n!kept.log\n/drafts/\n",
+        "app.py": b"def handler(event, context):\n    return event\n",
+        "bin/tool": b"#!/bin/sh\nexec echo ready\n",
+        "data/empty": b"",
+        "data/noise.bin": noise(100_000),
+        "data/table.csv": b"".join(b"%d;%d\n" % (row, row * row % 97) for row in range(40_000)),
+        "données/été.json": b'{"saison": "\xc3\xa9t\xc3\xa9"}\n',
+        "names/e\u0301.txt": b"decomposed: e, then a combining accent\n",
+        "names/函数.txt": b"\xe5\x87\xbd\xe6\x95\xb0\n",
+        "names/Straße.txt": b"",
+        "kept.log": b"kept\n",
+        "noted.log": b"left out by .lambdaignore\n",
+        "drafts/idea.txt": b"left out by .lambdaignore\n",
+        "__pycache__/app.cpython-311.pyc": b"left out by default\n",
+    }
+    # Locales sort these differently: by case, by punctuation, by digits.
+    files |= {f"order/{name}": name.encode() for name in ("B", "a", "C", "_d", "a-b", "a.b", "ab", "10", "9")}
+    files |= {f"package/module_{n:03}.py": f"VALUE = {n}\n".encode() * (n % 7) for n in range(150)}
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if name.startswith("bin/") else 0o644)
+    (folder / "latest").symlink_to("data")
+    (folder / "data" / "saison.json").symlink_to("../données/été.json")
+
+
+_MANIFEST = """\
+apiVersion: aws.planton.dev/v1
+kind: AwsLambda
+metadata:
+  name: awkward
+spec:
+  region: eu-west-1
+  functionName: awkward
+  roleArn:
+    value: arn:aws:iam::123456789012:role/awkward
+  runtime: python3.12
+  handler: app.handler
+  architecture: ARM64
+"""
