@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from planton_build.errors import LocalServerFailed
 from planton_build.local.server import DEFAULT_ACCOUNT, LocalAws
-
-_UNREAD = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
-"""botocore's settings that name the user's own configuration, and what stands in for each."""
+from planton_build.publish.aws import isolated_session
 
 
 @contextlib.contextmanager
@@ -33,13 +30,10 @@ def answering() -> Iterator[None]:
 def local_client(local: LocalAws, service: str, region: str, account: str = DEFAULT_ACCOUNT) -> Any:
     """Return the client of `service` that acts in `region` and in `account` (twelve digits)."""
     import boto3.session
-    import botocore.session
     from botocore.config import Config
 
     key, secret = local.credentials(account)
-    # A profile of AWS_PROFILE or the user's files would be read, and must exist, even where keys are given.
-    core = botocore.session.Session({name: (None, None, value, None) for name, value in _UNREAD.items()})
-    session: Any = boto3.session.Session(key, secret, region_name=region, botocore_session=core)
+    session: Any = boto3.session.Session(key, secret, region_name=region, botocore_session=isolated_session())
     return session.client(
         service,
         endpoint_url=local.endpoint,

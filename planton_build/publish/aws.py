@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,12 +14,15 @@ from planton_build.publish.aws_errors import clean, explained
 
 if TYPE_CHECKING:
     import boto3.session
+    import botocore.session
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
+_UNREAD = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+"""botocore's settings that name the user's own configuration, and what stands in for each."""
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 """botocore's own default. S3 and Lambda answer a call on an artifact of 250 MB well within it."""
@@ -40,6 +44,21 @@ class AwsSettings:
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+
+    @property
+    def isolated(self) -> bool:
+        """Tell whether endpoint and keys are given, so that nothing of the user's configuration may count."""
+        return self.endpoint_url is not None and self.access_key_id is not None
+
+
+def isolated_session() -> botocore.session.Session:
+    """Return a botocore session that reads no profile, neither from AWS_PROFILE nor from the user's files.
+
+    A profile is read, and must exist, even where keys are given.
+    """
+    import botocore.session
+
+    return botocore.session.Session({name: (None, None, value, None) for name, value in _UNREAD.items()})
 
 
 class RegionMismatch(Exception):
@@ -110,6 +129,7 @@ class Aws:
                         aws_access_key_id=settings.access_key_id,
                         aws_secret_access_key=settings.secret_access_key,
                         aws_session_token=settings.session_token,
+                        botocore_session=isolated_session() if settings.isolated else None,
                     )
             return self._session
 
@@ -141,6 +161,8 @@ class Aws:
             retries={"mode": "standard"},
             user_agent_extra=f"planton-build/{__version__}",
             s3={"addressing_style": "path"} if path_style else None,
+            # A proxy of the environment is for the world outside, not for an endpoint of this machine.
+            proxies={} if self.settings.isolated else None,
         )
         session: Any = self._open()
         try:

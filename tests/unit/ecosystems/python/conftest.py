@@ -213,6 +213,13 @@ class IndexServer:
                 if reply.cut is not None:
                     self.close_connection = True
 
+            def do_HEAD(self) -> None:
+                """Answer uv, which asks whether ranges are served; without `Accept-Ranges` they are not."""
+                reply = server._reply(Request(urlsplit(self.path).path, dict(self.headers)))
+                self.send_response(reply.status)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
 
