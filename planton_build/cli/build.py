@@ -19,6 +19,7 @@ from planton_build.cli.commands import (
     completion_command,
     output_options,
     paths_argument,
+    show_warnings,
     with_console,
 )
 from planton_build.cli.console import Console, shown_path
@@ -79,6 +80,7 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     from planton_build.pipeline import build_all
 
     projects = _projects(paths, options)
+    show_warnings(console, [project.manifest for project in projects])
     publishing = not options["no_publish"]
     reading_only = options["check"] or options["dry_run"]
     if publishing:

@@ -6,14 +6,18 @@ import errno
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from planton_build.cli.console import Console
 from planton_build.errors import CacheBroken, PlantonError
+from planton_build.events import Note
+
+if TYPE_CHECKING:
+    from planton_build.manifest.document import Manifest
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells report it (POSIX)."""
@@ -64,6 +68,21 @@ def aws_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def show_warnings(console: Console, manifests: Sequence[Manifest]) -> None:
+    """Tell what is allowed today and likely a mistake, and which runtimes Lambda is about to end."""
+    from datetime import UTC, datetime
+
+    from planton_build.runtimes.catalog import lifecycle_note
+
+    for manifest in manifests:
+        for warning in manifest.warnings:
+            console.listen(Note(manifest.model.spec.function_name, warning.message, "warning"))
+    today = datetime.now(UTC).date()
+    for runtime in sorted({manifest.model.spec.runtime for manifest in manifests} - {""}):
+        if note := lifecycle_note(runtime, today):
+            console.listen(Note("", note, "warning"))
 
 
 def cache_folder() -> Path:

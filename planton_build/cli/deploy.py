@@ -16,6 +16,7 @@ from planton_build.cli.commands import (
     completion_command,
     output_options,
     paths_argument,
+    show_warnings,
     state_folder,
     with_console,
 )
@@ -70,7 +71,9 @@ def apply(
     from planton_build.deploy.functions import apply_all, plan_all
 
     accounts = Accounts(local=local, region=region, profile=profile)
-    deployments = plan_all(_manifests(paths, accounts), accounts.of)
+    manifests = _manifests(paths, accounts)
+    show_warnings(console, manifests)
+    deployments = plan_all(manifests, accounts.of)
     for deployment in deployments:
         _show(console, deployment)
     applied = apply_all(deployments, console.listen)
@@ -110,7 +113,9 @@ def plan(
     from planton_build.deploy.functions import plan_all
 
     accounts = Accounts(local=local, region=region, profile=profile)
-    deployments = plan_all(_manifests(paths, accounts), accounts.of)
+    manifests = _manifests(paths, accounts)
+    show_warnings(console, manifests)
+    deployments = plan_all(manifests, accounts.of)
     for deployment in deployments:
         _show(console, deployment)
     if console.as_json:
