@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from planton_build.cli.commands import (
     with_console,
 )
 from planton_build.cli.console import Console, shown_path
-from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, SeveralErrors
+from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, PlantonError, SeveralErrors
 
 if TYPE_CHECKING:
     from planton_build.cli.aws import Accounts
@@ -89,14 +88,16 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     try:
         workshop = _workshop(console, options["jobs"], mode)
         results = build_all(projects, workshop)
-    except LockOutdated as error:
-        if not options["check"]:
+    except (LockOutdated, SeveralErrors) as error:
+        if not (options["check"] and _only_outdated(error)):
             raise
         console.error(error)
         return EXIT_CHANGES
     console.stop_progress()
     if options["output"]:
-        _copy(results, options["output"])
+        from planton_build.cli.output import copy_artifacts
+
+        copy_artifacts(results, options["output"])
     sources: dict[str, S3Source] = {}
     code = 0
     accounts = _accounts(options) if publishing and not reading_only else None
@@ -155,12 +156,10 @@ def _workshop(console: Console, jobs: int | None, mode: LockMode, **lock_options
     return Workshop(store, made, console.listen, count)
 
 
-def _copy(results: Sequence[Built], folder: Path) -> None:
-    from planton_build.files import replacing
-
-    for built in results:
-        with replacing(folder / f"{built.project.name}.zip") as staged:
-            shutil.copyfile(built.artifact.path, staged)
+def _only_outdated(error: PlantonError) -> bool:
+    """Tell whether nothing but missing or outdated locks is wrong."""
+    several = error.errors if isinstance(error, SeveralErrors) else (error,)
+    return all(isinstance(one, LockOutdated) for one in several)
 
 
 def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
@@ -278,8 +277,7 @@ def lock(
     try:
         rows = each(_projects(paths, {}), locked, jobs=workshop.jobs)
     except (LockOutdated, SeveralErrors) as error:
-        several = error.errors if isinstance(error, SeveralErrors) else (error,)
-        if not check or not all(isinstance(one, LockOutdated) for one in several):
+        if not (check and _only_outdated(error)):
             raise
         console.error(error)
         return EXIT_CHANGES

@@ -344,7 +344,7 @@ class Printed:
 
     text: str
     index: int
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...] = field(repr=False)
 
 
 def spec_entries(choose: random.Random) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -53,8 +54,6 @@ def test_dependencies_are_followed_and_hashed(function: Make, shelf: Shelf, offl
     folder = shelf("two_x", "2.1")
     lock = resolve(function({"requirements.txt": "one\n"}), offline)
     assert pins(lock) == {"one": "1.0", "two-x": "2.1"}
-    import hashlib
-
     digests = {hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in folder.iterdir()}
     assert {digest for package in lock.packages for digest in package.hashes} == digests
 
@@ -268,7 +267,7 @@ class TestFailures:
             ResolutionFailed, match=r"requirements\.txt cannot be resolved for python3\.13-arm64"
         ) as caught:
             resolve(function({"requirements.txt": "one\n"}), offline)
-        assert "depends on two<2" in str(caught.value)
+        assert "depend on two<2" in str(caught.value)
         assert "/tmp" not in str(caught.value)
 
     def test_an_unknown_package_points_to_spelling_and_indexes(

@@ -1,0 +1,79 @@
+"""`--output`: copies of the artifacts under their functions' names, which no later build packages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from planton_build.cli.console import shown_path
+from planton_build.errors import ConfigInvalid, PlantonError, SeveralErrors
+from planton_build.files import replacing
+from planton_build.pipeline import Built
+
+_IGNORE_ALL = "*\n"
+
+
+def copy_artifacts(results: Sequence[Built], folder: Path) -> None:
+    """Copy every artifact to `<folder>/<function>.zip`.
+
+    A folder that is new gets a `.gitignore`, as `uv build` does it for `dist`: it then is out of git and out
+    of the sources of the function it may lie in.
+
+    Raises:
+        ConfigInvalid: two functions have one name, the folder cannot be written, or a copy would get into
+            the function's next artifact. No copy is left there then.
+    """
+    places = _places(results, folder)
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / ".gitignore").write_text(_IGNORE_ALL, encoding="utf-8")
+        for place, built in places.items():
+            with replacing(place) as staged:
+                shutil.copyfile(built.artifact.path, staged)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"--output {shown_path(folder)} cannot be written: {error.strerror}", hint="name another folder"
+        ) from error
+    _check_left_out(results, list(places))
+
+
+def _places(results: Sequence[Built], folder: Path) -> dict[Path, Built]:
+    places: dict[Path, Built] = {}
+    for built in results:
+        place = folder / f"{built.project.name}.zip"
+        if place in places:
+            raise ConfigInvalid(
+                f"two functions would be copied to {shown_path(place)}",
+                hint="build them in separate runs with another --output each",
+                file=built.project.manifest.path,
+            )
+        places[place] = built
+    return places
+
+
+def _check_left_out(results: Sequence[Built], places: Sequence[Path]) -> None:
+    """Refuse copies that are among the sources of any function that was built."""
+    from planton_build.project.sources import source_files
+
+    errors: list[PlantonError] = []
+    copies = {place.resolve() for place in places}
+    for built in results:
+        source = built.project.options.source.resolve()
+        if not any(copy.is_relative_to(source) for copy in copies):
+            continue
+        taken = copies & {file.path for file in source_files(built.project)}
+        if taken:
+            errors.append(
+                ConfigInvalid(
+                    f"the next build would package {shown_path(min(taken))}, which --output has written: it "
+                    f"lies in the source folder of {built.project.name}",
+                    hint="name a folder elsewhere, or one that does not exist yet, or exclude it",
+                    file=built.project.manifest.path,
+                )
+            )
+    if errors:
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+        raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
