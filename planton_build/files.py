@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+UNFINISHED = ".planton-tmp"
+"""Suffix of a file that is being written. A killed process leaves it, so sources never include one."""
 CHUNK = 1 << 20
 """Bytes per read when streaming."""
 
@@ -21,7 +23,7 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     `mode` is the permission of the new file; the umask does not apply.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=UNFINISHED, dir=path.parent)
     os.close(descriptor)
     staged = Path(name)
     try:

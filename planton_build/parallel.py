@@ -16,16 +16,20 @@ def each(items: Sequence[Item], work: Callable[[Item], Result], *, jobs: int) ->
     """Apply `work` to every item with up to `jobs` threads; return the results in the items' order.
 
     All items are tried. Raises the one PlantonError that occurred, or SeveralErrors; any other exception at
-    once.
+    once. After a KeyboardInterrupt nothing new is begun, and what is under way is not waited for.
     """
     if len(items) <= 1 or jobs <= 1:
         outcomes = [_attempt(work, item) for item in items]
     else:
         executor = ThreadPoolExecutor(min(jobs, len(items)), thread_name_prefix="planton")
+        waiting = True
         try:
             outcomes = list(executor.map(lambda item: _attempt(work, item), items))
+        except KeyboardInterrupt:
+            waiting = False
+            raise
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+            executor.shutdown(wait=waiting, cancel_futures=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, PlantonError)]
     if len(errors) == 1:
         raise errors[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planton_build import __version__
-from planton_build.cli import github, report
+from planton_build.cli import report
 from planton_build.cli.commands import (
     DefaultCommandGroup,
     aws_options,
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=DefaultCommandGroup, context_settings=_CONTEXT)
+@click.group(
+    cls=DefaultCommandGroup,
+    context_settings=_CONTEXT,
+    epilog="Example: planton-build functions/ --bucket acme-lambda-artifacts",
+)
 @click.version_option(__version__, prog_name="planton-build")
 def main() -> None:
     """Build AWS Lambda functions from AwsLambda manifests, publish them, and write back where they are.
@@ -236,8 +240,7 @@ def _report(console: Console, results: Sequence[Built], sources: dict[str, S3Sou
         console.json(report.builds_json(results, sources))
     else:
         report.show_builds(console, results)
-    if github.active(console.environment):
-        github.append_summary(console.environment, report.markdown(results))
+    console.summary(report.markdown(results))
 
 
 @main.command(
@@ -329,12 +332,18 @@ def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     return 0
 
 
-@main.group("cache", short_help="Show or shrink the store of wheels and artifacts.")
+@main.group(
+    "cache",
+    short_help="Show or shrink the store of wheels and artifacts.",
+    epilog="Example: planton-build cache prune",
+)
 def cache() -> None:
     """The content-addressed store: wheels, compressed sources, artifacts."""
 
 
-@cache.command("path", short_help="Print where the store is.")
+@cache.command(
+    "path", short_help="Print where the store is.", epilog='Example: du -sh "$(planton-build cache path)"'
+)
 @output_options
 @with_console
 def cache_path(console: Console) -> None:

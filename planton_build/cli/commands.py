@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +20,14 @@ from planton_build.errors import CacheBroken, PlantonError
 from planton_build.events import Note
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from planton_build.manifest.document import Manifest
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells report it (POSIX)."""
+GRACE_SECONDS = 1.0
+"""How long threads have after Ctrl-C to end by themselves, and to remove their temporary files."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,9 +39,22 @@ class DefaultCommandGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default command unless a known one, `--help` or `--version` comes first."""
+        if not args and ctx.resilient_parsing:
+            return super().parse_args(ctx, args)  # a shell asks what may come first: see shell_complete
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h", "--version")):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, and what may follow the default one."""
+        default = self.commands[self.default]
+        inner = default.make_context(self.default, [], parent=ctx, resilient_parsing=True)
+        found = super().shell_complete(ctx, incomplete) + default.shell_complete(inner, incomplete)
+        if not incomplete.startswith("-"):
+            for parameter in default.params:
+                if isinstance(parameter, click.Argument):
+                    found += parameter.shell_complete(inner, incomplete)
+        return list({item.value: item for item in found}.values())
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show that the command may be left out."""
@@ -54,7 +74,12 @@ def output_options(command: Command) -> Command:
 def paths_argument(command: Command) -> Command:
     """Add `[PATH]...`: manifests or folders, the current folder by default."""
     argument = click.argument(
-        "paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...", required=False
+        "paths",
+        nargs=-1,
+        # Whether it can be read is told by whoever reads it, with its own error.
+        type=click.Path(path_type=Path, readable=False),
+        metavar="[PATH]...",
+        required=False,
     )
     return argument(command)
 
@@ -108,6 +133,9 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, as_json: bool = False, quiet: bool = False, **options: Any) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is shown escaped, as Python itself does it on stderr.
+            sys.stdout.reconfigure(errors="backslashreplace")
         console = Console(as_json=as_json, quiet=quiet)
         try:
             code = command(console, *args, **options) or 0
@@ -117,19 +145,48 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             code = INTERRUPTED
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                raise
-            full = CacheBroken(
-                f"cannot write {error.filename or 'a file'}: {error.strerror}",
-                hint="free some space, or set PLANTON_CACHE_DIR and TMPDIR to a disk that has some",
-            )
-            console.error(full)
-            code = full.exit_code
+            explained = _explained(error)
+            console.error(explained)
+            code = explained.exit_code
         finally:
             console.stop_progress()
+        if code == INTERRUPTED:
+            _leave_threads()
         sys.exit(code)
 
     return run
+
+
+def _leave_threads() -> None:
+    """End the process though threads still work, if they do so after `GRACE_SECONDS`.
+
+    Python itself would wait for them, which may be as long as a download. What they write is whole or absent.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    others = [
+        one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon
+    ]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+
+def _explained(error: OSError) -> PlantonError:
+    """Return what to say of a failure that the system is to blame for; anything else goes on as it is."""
+    name = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return CacheBroken(
+            f"cannot write {name}: {error.strerror}",
+            hint="free some space, or set PLANTON_CACHE_DIR and TMPDIR to a disk that has some",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+        return PlantonError(
+            f"{name}: {error.strerror}", hint="make it accessible, then run the command again"
+        )
+    raise error
 
 
 def _exit_code(error: PlantonError) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from planton_build.cli import github
 from planton_build.errors import Finding, PlantonError
 from planton_build.events import Event, Note, StepFinished
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _RESET = "\033[0m"
 _STYLES = {"bold": "\033[1m", "dim": "\033[2m", "red": "\033[31m", "green": "\033[32m", "yellow": "\033[33m"}
 
@@ -38,6 +40,14 @@ def shown_path(path: Path) -> str:
         return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     except (OSError, ValueError):
         return str(path)
+
+
+def printable(text: str) -> str:
+    """Return `text` with escapes for what a terminal would obey instead of show.
+
+    Messages quote manifests, file names and tools. Line breaks and tabs stay.
+    """
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 @dataclass(slots=True)
@@ -81,8 +91,9 @@ class Console:
             self.err.write(text)
 
     def json(self, value: object) -> None:
-        """Write the one JSON object of `--json`."""
-        self.out.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        """Write the one JSON object of `--json`, with escapes where stdout does not take all of Unicode."""
+        escaped = (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8"
+        self.out.write(json.dumps(value, indent=2, ensure_ascii=escaped) + "\n")
 
     def listen(self, event: Event) -> None:
         """Show an event: a bar on a terminal, a line for a note, nothing when piped."""
@@ -104,9 +115,10 @@ class Console:
             return
         name = f"{note.function}: " if note.function else ""
         label = self.styled("warning", "yellow", self.err) if note.level == "warning" else "note"
-        self.err.write(f"{label}: {name}{note.message}\n")
+        self.err.write(f"{label}: {printable(name + note.message)}\n")
         if note.level == "warning" and github.active(self.environment):
-            self.err.write(github.annotation("warning", Finding("warning", f"{name}{note.message}")))
+            finding = Finding("warning", f"{name}{note.message}")
+            self.err.write(github.annotation("warning", finding, self.environment))
 
     def stop_progress(self) -> None:
         """Remove the live display; the terminal is as before."""
@@ -139,18 +151,25 @@ class Console:
             if not self.as_json:
                 self.err.write(self._finding_text(finding))
             if github.active(self.environment):
-                self.err.write(github.annotation("error", finding))
+                self.err.write(github.annotation("error", finding, self.environment))
+
+    def summary(self, markdown: str) -> None:
+        """Add to the summary page of a CI job, where there is one. That it cannot be written ends nothing."""
+        try:
+            github.append_summary(self.environment, markdown)
+        except OSError as error:
+            self.listen(Note("", f"the job summary cannot be written: {error.strerror}", "warning"))
 
     def _finding_text(self, finding: Finding) -> str:
         where = ""
         if finding.file is not None:
             numbers = [str(n) for n in (finding.line, finding.column) if n is not None]
-            where = ":".join([shown_path(finding.file), *numbers]) + ": "
+            where = printable(":".join([shown_path(finding.file), *numbers])) + ": "
         label = self.styled(f"error[{finding.code}]", "red", self.err)
         rule = f" ({finding.rule})" if finding.rule else ""
-        text = f"{label}: {where}{finding.message}{rule}\n"
+        text = f"{label}: {where}{printable(finding.message)}{rule}\n"
         if finding.hint:
-            text += f"  {self.styled('hint', 'green', self.err)}: {finding.hint}\n"
+            text += f"  {self.styled('hint', 'green', self.err)}: {printable(finding.hint)}\n"
         return text
 
 

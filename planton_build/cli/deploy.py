@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from planton_build import __version__
-from planton_build.cli import github
 from planton_build.cli.commands import (
     DefaultCommandGroup,
     aws_options,
@@ -38,7 +37,11 @@ class DeployGroup(DefaultCommandGroup):
     default = "apply"
 
 
-@click.group(cls=DeployGroup, context_settings=_CONTEXT)
+@click.group(
+    cls=DeployGroup,
+    context_settings=_CONTEXT,
+    epilog="Example: planton-deploy functions/ --region eu-west-1",
+)
 @click.version_option(__version__, prog_name="planton-deploy")
 def main() -> None:
     """Deploy AwsLambda manifests: the manifest says what should be, AWS says what is.
@@ -89,7 +92,7 @@ def apply(
         )
     changed = sum(1 for done in applied if done.changed)
     console.print(f"{changed} deployed, {len(applied) - changed} unchanged")
-    github.append_summary(console.environment, _markdown(deployments))
+    console.summary(_markdown(deployments))
 
 
 @main.command(
@@ -120,7 +123,7 @@ def plan(
         _show(console, deployment)
     if console.as_json:
         console.json({"functions": [_json(deployment) for deployment in deployments]})
-    github.append_summary(console.environment, _markdown(deployments))
+    console.summary(_markdown(deployments))
     waiting = sum(1 for deployment in deployments if not deployment.plan.empty)
     console.print(f"{waiting} to deploy, {len(deployments) - waiting} unchanged")
     return EXIT_CHANGES if waiting else 0
@@ -245,7 +248,9 @@ def invoke(
     return error.exit_code
 
 
-@main.group("local", short_help="The embedded AWS of this machine.")
+@main.group(
+    "local", short_help="The embedded AWS of this machine.", epilog="Example: planton-deploy local status"
+)
 def local_group() -> None:
     """Start, stop and look at the embedded AWS that --local uses."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,14 +23,23 @@ def _escaped(text: str, *, in_property: bool = False) -> str:
     return text
 
 
-def annotation(level: Literal["error", "warning"], finding: Finding) -> str:
+def _in_repository(file: Path, environment: Mapping[str, str]) -> Path:
+    """Return a file's path as GitHub knows it: below the checkout, whatever the working folder is."""
+    workspace = environment.get("GITHUB_WORKSPACE")
+    absolute = Path(os.path.realpath(file))
+    if workspace and absolute.is_relative_to(root := os.path.realpath(workspace)):
+        return absolute.relative_to(root)
+    return file
+
+
+def annotation(level: Literal["error", "warning"], finding: Finding, environment: Mapping[str, str]) -> str:
     """Return a workflow command that marks the finding's place in the pull request.
 
     The form is GitHub's: `::error file=…,line=…,col=…,title=…::message` (GitHub Docs, Workflow commands).
     """
     places: list[tuple[str, object]] = []
     if finding.file is not None:
-        places.append(("file", finding.file))
+        places.append(("file", _in_repository(finding.file, environment).as_posix()))
     if finding.line is not None:
         places.append(("line", finding.line))
     if finding.column is not None:

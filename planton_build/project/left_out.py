@@ -40,6 +40,7 @@ htmlcov/
 *.egg-link
 .eggs/
 .planton/
+*.planton-tmp
 
 # Other ways to deploy, and what they leave behind
 .aws-sam/

@@ -200,7 +200,7 @@ def _dangling(
     except OSError as error:
         return f"points to {file.link_target!r}: {error.strerror}", "remove the link"
     try:
-        inner = real.relative_to(root).as_posix()
+        inner = os.fsencode(real.relative_to(root).as_posix()).decode("utf-8", "surrogateescape")
     except ValueError:
         return (
             f"leads out of the source folder, by way of {file.link_target!r}",

@@ -23,13 +23,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from planton_build.ecosystems.python import pyproject
 from planton_build.ecosystems.python.requirement_syntax import normalise, normalise_newlines, read_text_file
 from planton_build.ecosystems.python.requirements import IndexOptions, Requirements, read_requirements
 from planton_build.errors import ConfigInvalid, DependencyInputInvalid
-from planton_build.project.function import FunctionProject
+
+if TYPE_CHECKING:
+    from planton_build.project.function import FunctionProject
 
 InputKind: TypeAlias = Literal["requirements", "pyproject", "pylock", "uv", "poetry"]
 

@@ -27,12 +27,12 @@ from planton_build.ecosystems.python.lock import (
 from planton_build.errors import DependencyInputInvalid, LockOutdated
 from planton_build.events import Listener, StepFinished, StepStarted, ignore
 from planton_build.files import write_atomic
-from planton_build.project.function import FunctionProject
 from planton_build.runtimes.target import Target
 
 if TYPE_CHECKING:
     from planton_build.ecosystems.python.resolver import Resolver, Upgrade
     from planton_build.ecosystems.python.settings import IndexSettings
+    from planton_build.project.function import FunctionProject
 
 LockMode: TypeAlias = Literal["build", "frozen", "check", "write"]
 """`build` and `write` make a missing or stale lock; `frozen` and `check` refuse it. `write` also replaces a
@@ -160,7 +160,14 @@ def _written(lock: Lock, path: Path, digest: str, previous: Lock | None) -> Lock
     text = render(lock, digest, beside=path.parent).encode()
     written = not path.is_file() or path.read_bytes() != text
     if written:
-        write_atomic(path, text)
+        try:
+            write_atomic(path, text)
+        except OSError as error:
+            raise LockOutdated(
+                f"{path.name} cannot be written: {error.strerror}",
+                hint="make its folder writable, or run `planton-build lock` elsewhere and commit the lock",
+                file=path,
+            ) from error
     final, _ = read_lock(path, lock.target)
     changed = previous is None or (final.packages, final.local) != (previous.packages, previous.local)
     state: LockState = "created" if previous is None else "updated" if written else "up to date"

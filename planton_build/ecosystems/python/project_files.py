@@ -112,7 +112,8 @@ def copy_project(files: list[ProjectFile], into: Path) -> None:
         LocalProjectFailed: a file vanished or cannot be read.
     """
     for file in files:
-        place = into / file.relative
+        # As this host's file system spells it: `relative` is Unicode, whatever the locale says.
+        place = into / os.fsdecode(file.relative.encode("utf-8", "surrogateescape"))
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             if file.link_target is not None:

@@ -21,7 +21,6 @@ _EDITABLE = re.compile(r"""(?:-e|--editable)(?:\s+|\s*=\s*)(["']?)(\S.*)\1""")
 _ATTACHED = re.compile(r"-[rcefi][^=]")
 _LONG = {
     "-i": "--index-url",
-    "--pypi-url": "--index-url",
     "-f": "--find-links",
     "--requirement": "-r",
     "--constraint": "-c",

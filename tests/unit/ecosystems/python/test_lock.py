@@ -145,6 +145,13 @@ def test_every_lock_survives_being_written_and_read(
     assert relative(found.local, path.parent) == relative(local, Path("/p/a"))
 
 
+def test_brackets_in_a_folders_name_are_not_taken_for_extras(tmp_path: Path) -> None:
+    projects = (LocalProject(tmp_path / "a[b]"), LocalProject(tmp_path / "c[d]", ("e",)))
+    path = tmp_path / "some.lock"
+    path.write_text(render(Lock(TARGET, (), projects), DIGEST, beside=tmp_path))
+    assert read_lock(path, TARGET)[0].local == projects
+
+
 def test_a_folder_whose_name_would_break_the_file_is_refused(tmp_path: Path) -> None:
     lock = Lock(TARGET, (), (LocalProject(tmp_path / "a\n# inputs: sha256:0"),))
     with pytest.raises(DependencyInputInvalid, match="rename"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -194,7 +194,10 @@ def test_all_who_wait_for_a_failing_resolution_see_its_failure(function: Make) -
 class TestInputsThatAreLocked:
     """Locks of other tools are read and left alone."""
 
-    FILES = {"requirements.txt": f"one==1.0 --hash=sha256:{'a' * 64}\n./lib\n", "lib/pyproject.toml": ""}
+    FILES: ClassVar = {
+        "requirements.txt": f"one==1.0 --hash=sha256:{'a' * 64}\n./lib\n",
+        "lib/pyproject.toml": "",
+    }
 
     @pytest.mark.parametrize("mode", ["build", "frozen", "check", "write"])
     def test_they_are_read_in_every_mode_and_nothing_is_written(self, function: Make, mode: str) -> None:

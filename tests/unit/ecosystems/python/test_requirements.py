@@ -180,7 +180,8 @@ def test_a_path_that_is_not_a_folder_of_the_repository_is_refused(tmp_path: Path
 def test_index_options_are_collected_and_do_not_show(tmp_path: Path) -> None:
     text = (
         "-i https://user:${TOKEN}@index.example/simple\n--extra-index-url=https://extra.example/simple\n"
-        "--find-links ./wheels\n--trusted-host index.example\n--no-binary a_b,:none:\n--pre\n--prefer-binary\n"
+        "--find-links ./wheels\n--trusted-host index.example\n--no-binary a_b,:none:\n--pre\n"
+        "--prefer-binary\n"
     )
     read = read_requirements(write(tmp_path, requirements=text), variables={"TOKEN": "sesame"})
     assert read.index_options == IndexOptions(

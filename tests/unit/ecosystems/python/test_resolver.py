@@ -168,7 +168,8 @@ def test_local_projects_bring_their_dependencies(
         shelf(name, "1.0")
     project = function(
         {
-            "requirements.txt": "-e ./libs/first[more]\n./libs/my lib ; python_version > '3'\n./libs/off ; os_name == 'nt'",
+            "requirements.txt": "-e ./libs/first[more]\n./libs/my lib ; python_version > '3'\n"
+            "./libs/off ; os_name == 'nt'",
             "libs/first/pyproject.toml": library(
                 "first", '"one"', '[project.optional-dependencies]\nmore = ["two"]\n'
             ),
@@ -195,7 +196,8 @@ def test_a_project_goes_in_itself_when_it_has_a_build_system(
         shelf(name, "1.0")
     text = (
         f'{head}[project]\nname = "orders"\nversion = "1"\ndependencies = ["one"]\n'
-        '[project.optional-dependencies]\nx = ["two"]\ny = ["four"]\n[dependency-groups]\nprod = ["three"]\ndev = ["four"]\n'
+        '[project.optional-dependencies]\nx = ["two"]\ny = ["four"]\n'
+        '[dependency-groups]\nprod = ["three"]\ndev = ["four"]\n'
     )
     project = function({"pyproject.toml": text}, extras=("x",), groups=("prod",))
     lock = resolve(project, offline)
@@ -250,7 +252,7 @@ def test_dynamic_dependencies_are_built_for_local_projects_only(
     lock = resolve(function(files), offline)
     assert (pins(lock), len(lock.local)) == ({"one": "1.0"}, 1)
     broken = {**files, "lib/backend.py": "raise RuntimeError('kaputt')"}
-    with pytest.raises(LocalProjectFailed, match="(?s)local project lib .*kaputt") as caught:
+    with pytest.raises(LocalProjectFailed, match=r"(?s)local project lib .*kaputt") as caught:
         resolve(function(broken), offline)
     assert "planton-resolve-" not in str(caught.value)
 
@@ -291,7 +293,7 @@ class TestFailures:
     ) -> None:
         shelf("one", "1.0", "two")
         shelf("two", "1.0", tag="cp313-cp313-macosx_11_0_arm64")
-        with pytest.raises(NoFittingWheel, match="no wheel of two loads on python3.13-arm64"):
+        with pytest.raises(NoFittingWheel, match=r"no wheel of two loads on python3\.13-arm64"):
             resolve(function({"requirements.txt": "one"}), offline)
 
     def test_sources_alone_need_a_container(
@@ -300,7 +302,7 @@ class TestFailures:
         folder = shelf("one", "1.0", "two")
         (folder / "two-1.0.tar.gz").write_bytes(b"never unpacked")
         with pytest.raises(
-            ContainerRequired, match="no wheel of two loads on .*the index has sources only"
+            ContainerRequired, match=r"no wheel of two loads on .*the index has sources only"
         ) as caught:
             resolve(function({"requirements.txt": "one"}), offline)
         assert "--no-build" not in str(caught.value)
@@ -339,15 +341,15 @@ class TestIndexes:
     def test_all_indexes_count_and_missing_folders_do_not(
         self, function: Make, index_server: Any, another_server: Any, wheel_maker: Any, tmp_path: Path
     ) -> None:
-        index_server.serve(wheel_maker("one", "1.0"), wheel_maker("two", "1.0"))
-        another_server.serve(wheel_maker("one", "2.0"))
+        index_server.serve(wheel_maker("one", "2.0"), wheel_maker("two", "1.0"))
+        another_server.serve(wheel_maker("one", "1.0"), wheel_maker("two", "2.0"))
         settings = replace(
             self.settings(index_server.simple),
             extra_index_urls=(f"file://{tmp_path}/gone/simple", another_server.simple),
             find_links=(str(tmp_path / "gone"),),
         )
         lock = resolve(function({"requirements.txt": "one\ntwo"}), settings)
-        assert pins(lock) == {"one": "2.0", "two": "1.0"}
+        assert pins(lock) == {"one": "2.0", "two": "2.0"}
         assert all(package.hashes for package in lock.packages)
 
     def test_credentials_reach_the_index_and_no_message(

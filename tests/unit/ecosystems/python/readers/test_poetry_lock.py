@@ -10,14 +10,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planton_build.ecosystems.python.inputs import find_input
 from planton_build.ecosystems.python.lock import Lock
-from planton_build.ecosystems.python.readers.poetry_lock import read_poetry_lock
-from planton_build.errors import DependencyInputInvalid, LockOutdated, ResolutionFailed
+from planton_build.ecosystems.python.readers.poetry_entry import entries
+from planton_build.ecosystems.python.readers.poetry_lock import _selected, read_poetry_lock
+from planton_build.ecosystems.python.readers.poetry_walk import walk
+from planton_build.errors import DependencyInputInvalid, LockOutdated, PlantonError, ResolutionFailed
 from planton_build.project.function import FunctionProject
+from planton_build.runtimes.catalog import target_for
 
 Make = Callable[..., FunctionProject]
+TARGET = target_for("python3.13", "arm64")
+KEYS = [
+    "dependencies",
+    "extras",
+    "files",
+    "groups",
+    "markers",
+    "name",
+    "one",
+    "optional",
+    "python",
+    "source",
+    "version",
+]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 HTTP = "certifi==2026.10.18 h11==0.16.0 httpcore==1.0.9 httpx==0.28.1 idna==3.20"
@@ -159,3 +178,25 @@ def test_an_extra_or_group_that_does_not_exist_is_refused(
 def test_a_lock_for_other_pythons_is_refused(function: Make) -> None:
     with pytest.raises(ResolutionFailed, match=r"made for Python >=3\.9,<4\.0, but python3\.8"):
         read(function(runtime="python3.8", source=FIXTURES / "poetry-2.1"))
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "one", "*", "^1", "directory", "sha256:x"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), st.sampled_from(["1.1", "2.1"]))
+def test_no_content_crashes_the_reader(content: dict[str, object], version: str) -> None:
+    package = {"name": "one", "version": "1.0", "groups": ["main"], **content}
+    root = {"tool": {"poetry": {"dependencies": {"one": content or "*"}}}}
+    try:
+        known = entries({"package": [package], "metadata": content}, Path("poetry.lock"))
+        _selected(known, TARGET, (), ()) if version == "2.1" else walk(root, known, TARGET, ("one",), ())
+    except PlantonError:
+        pass
