@@ -74,6 +74,13 @@ def write_rounds(members: list[Member], rounds: int) -> tuple[WrittenZip, list[f
     return written, seconds, peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
+def measured(folder: Path, rounds: int) -> tuple[WrittenZip, list[float], float]:
+    """Return what `write_rounds` does, measured in a fresh process on the wheels of `folder`."""
+    members = merge([members_of(wheel, 2) for wheel in fetch(folder)])
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(write_rounds, members, rounds).result()
+
+
 def main() -> None:
     """Fetch, inspect, write, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -79,6 +79,7 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
     check_size(
         SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
         max_size=project.options.max_size,
+        file=project.manifest.path,
     )
     return Built(project, artifact, dependencies.lock_path, cached, time.perf_counter() - started)
 
@@ -134,10 +135,12 @@ def _recorded(store: Store, key: str) -> Artifact | None:
         status = path.stat()
     except FileNotFoundError:
         return None
-    untouched = [status.st_size, status.st_mtime_ns] == record["stat"]
-    if not untouched and not store.intact("artifacts", record["artifact"]["sha256"]):
-        return None
-    return _artifact_from(record["artifact"], path)
+    artifact = _artifact_from(record["artifact"], path)
+    if [status.st_size, status.st_mtime_ns] != record["stat"]:
+        if not store.intact("artifacts", artifact.sha256):
+            return None
+        _remember(store, key, artifact)  # another build has made the same file anew: hash it once, not always
+    return artifact
 
 
 def _remember(store: Store, key: str, artifact: Artifact) -> None:
@@ -170,7 +173,7 @@ def _assemble(
     largest = largest_of(members)
     # Before the writing: an artifact over the limit is not worth a second of it.
     report = SizeReport(sum(member.size for member in members), shares, largest)
-    check_size(report, max_size=project.options.max_size)
+    check_size(report, max_size=project.options.max_size, file=project.manifest.path)
     path, written = _write(project.name, members, workshop)
     return Artifact(
         path=path,

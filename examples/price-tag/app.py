@@ -1,17 +1,17 @@
-"""Format a price and a date for a locale."""
+"""Format a price and a date the way a country writes them."""
 
-import datetime
 import os
+from datetime import date
+from decimal import Decimal
 
 from babel.dates import format_date
 from babel.numbers import format_currency
 
 
-def handler(event, context):
+def handler(event: dict, context: object) -> dict:
     locale = event.get("locale") or os.environ["DEFAULT_LOCALE"]
-    day = datetime.date.fromisoformat(event.get("date", "2026-11-23"))
     print(f"formatting for {locale}")
     return {
-        "price": format_currency(event.get("price", "1234.5"), event.get("currency", "EUR"), locale=locale),
-        "date": format_date(day, format="long", locale=locale),
+        "price": format_currency(Decimal(event["price"]), event["currency"], locale=locale),
+        "date": format_date(date.fromisoformat(event["date"]), format="long", locale=locale),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from planton_build.artifact import FileSize, PackageShare
 from planton_build.errors import SizeBudgetExceeded, SizeLimitExceeded
@@ -47,8 +48,10 @@ def _who(report: SizeReport) -> str:
     return f"largest packages: {packages}; largest files: {files}"
 
 
-def check_size(report: SizeReport, *, max_size: int | None = None) -> None:
+def check_size(report: SizeReport, *, max_size: int | None = None, file: Path | None = None) -> None:
     """Raise when the artifact is over Lambda's limit, or over a budget of `max_size` unzipped bytes.
+
+    `file` is the manifest or the ZIP, for the message.
 
     Raises:
         SizeLimitExceeded: code and layers together reach Lambda's limit.
@@ -62,10 +65,12 @@ def check_size(report: SizeReport, *, max_size: int | None = None) -> None:
             f"{total - UNZIPPED_LIMIT + 1:,} bytes too many; {_who(report)}",
             hint="drop a package, leave files out with package-exclude (such as pandas/tests/), "
             "or deploy a container image, which may have 10 GB",
+            file=file,
         )
     if max_size is not None and report.unzipped_size > max_size:
         raise SizeBudgetExceeded(
             f"the function unzips to {report.unzipped_size:,} bytes, over the budget of {max_size:,}; "
             f"{_who(report)}",
             hint="raise --max-size (or max-size in planton.toml) if the growth is meant",
+            file=file,
         )

@@ -25,6 +25,7 @@ from planton_build.cli.console import Console, shown_path
 from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, PlantonError, SeveralErrors
 
 if TYPE_CHECKING:
+    from planton_build.artifact import Artifact
     from planton_build.cli.aws import Accounts
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.manifest.code_source import S3Source
@@ -269,6 +270,8 @@ def lock(
     from planton_build import pipeline
     from planton_build.parallel import each
 
+    if check and (upgrade or upgrade_packages):
+        raise click.UsageError("--check writes nothing, so it does not go with --upgrade")
     mode: LockMode = "check" if check else "write"
     workshop = _workshop(console, jobs, mode, upgrade=upgrade, upgrade_packages=upgrade_packages)
 
@@ -311,24 +314,30 @@ def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     """Check ZIPs (any ZIP) or the functions below a folder: size by package, largest files, limits."""
     from planton_build.audit.archive import artifact_of
     from planton_build.audit.size import SizeReport, check_size
+    from planton_build.parallel import each
     from planton_build.pipeline import build_all
     from planton_build.project.config import parse_size
 
+    budget = parse_size(options["max_size"]) if options["max_size"] else None
     archives = [path for path in paths if path.suffix.lower() == ".zip"]
     places = [path for path in paths if path not in archives]
-    artifacts = [(shown_path(path), artifact_of(path)) for path in archives]
+    found = [(shown_path(path), path, artifact) for path in archives for artifact in [artifact_of(path)]]
     if places or not archives:
         projects = _projects(places, options)
         results = build_all(projects, _workshop(console, options["jobs"], "build"))
-        artifacts += [(built.project.name, built.artifact) for built in results]
+        found += [(built.project.name, built.project.manifest.path, built.artifact) for built in results]
     console.stop_progress()
-    for title, artifact in artifacts:
+    for title, _, artifact in found:
         report.show_sizes(console, title, artifact)
-    budget = parse_size(options["max_size"]) if options["max_size"] else None
-    for _, artifact in artifacts:
-        check_size(SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest), max_size=budget)
+
+    def check_one(one: tuple[str, Path, Artifact]) -> None:
+        _, file, artifact = one
+        sizes = SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest)
+        check_size(sizes, max_size=budget, file=file)
+
+    each(found, check_one, jobs=1)
     if console.as_json:
-        console.json({"artifacts": [report.sizes_json(title, artifact) for title, artifact in artifacts]})
+        console.json({"artifacts": [report.sizes_json(title, artifact) for title, _, artifact in found]})
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from planton_build.cli import github
 from planton_build.errors import Finding, PlantonError
@@ -50,6 +50,16 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+class Display(Protocol):
+    """A live display; named here so that its module, which needs rich, is imported late."""
+
+    def show(self, event: Event) -> None:
+        """Draw an event."""
+
+    def stop(self) -> None:
+        """Remove the display."""
+
+
 @dataclass(slots=True)
 class Console:
     """Where a command's output goes. One per process."""
@@ -59,7 +69,7 @@ class Console:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
-    _progress: object | None = None
+    _progress: Display | None = None
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -108,7 +118,7 @@ class Console:
 
                 self._progress = Progress(self.err)
             if self._progress is not None:
-                self._progress.show(event)  # type: ignore[attr-defined]  # its type would import rich
+                self._progress.show(event)
 
     def _note(self, note: Note) -> None:
         if self.quiet and note.level == "info":
@@ -124,7 +134,7 @@ class Console:
         """Remove the live display; the terminal is as before."""
         with self._lock:
             if self._progress is not None:
-                self._progress.stop()  # type: ignore[attr-defined]  # as above
+                self._progress.stop()
                 self._progress = None
 
     def table(

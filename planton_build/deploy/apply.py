@@ -290,7 +290,7 @@ class _Run:
             raise HashMismatch(
                 f"Lambda took other code for {self._name} than its manifest names: SHA-256 {found}, "
                 f"where {wanted} was published; that code is deployed now",
-                hint="the object in S3 was overwritten; run `planton-build build --publish` and deploy again",
+                hint="the object in S3 was overwritten; delete it, run `planton-build` and deploy again",
             )
 
 

@@ -54,7 +54,7 @@ _HINTS: Final = (
     ),
     (
         r"s3 error code: (nosuchkey|nosuchversion|nosuchbucket)",
-        "the artifact is gone; run `planton-build build --publish` again",
+        "the artifact is gone; run `planton-build` again",
     ),
     (r"s3 error code: permanentredirect", "the artifact must be in a bucket of the function's region"),
     (r"s3 error code: accessdenied", "the caller needs s3:GetObject on the artifact"),

@@ -218,7 +218,7 @@ class _Course:
         return self._made(
             "Sandbox.Timedout",
             f"Error: Task timed out after {seconds:.2f} seconds",
-            f"{hint}spec.timeoutSeconds is the limit; --timeout replaces it for one local invocation.",
+            f"{hint}spec.timeoutSeconds is the limit.",
         )
 
     def _made(self, kind: str, message: str, hint: str | None) -> tuple[FunctionError, bytes]:

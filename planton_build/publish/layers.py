@@ -69,7 +69,10 @@ def check_with_layers(built: Built, aws: Aws | None, store: Store, listener: Lis
             count = f"{len(unknown)} of {len(arns)} attached layers"
             listener(Note(built.project.name, f"{count} were never measured and do not count in the limit"))
     artifact = built.artifact
-    check_size(SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest, layers))
+    check_size(
+        SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest, layers),
+        file=built.project.manifest.path,
+    )
 
 
 def measured_size(arns: Iterable[str], aws: Aws, store: Store) -> int:

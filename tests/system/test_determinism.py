@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +35,7 @@ pytestmark = [
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Reports = dict[str, dict[str, Any]]
+Build = Callable[..., Reports]
 SAME = ("sha256", "tree_digest", "size", "unzipped_size", "files", "packages")
 """What `--json` says of an artifact and may not vary."""
 
@@ -49,9 +50,13 @@ class Baseline:
 
 
 @pytest.fixture(scope="session")
-def baseline(once: Any, build: Any, awkward_function: Callable[[Path], None]) -> Baseline:
+def baseline(once: Any, build: Build, awkward_function: Callable[[Path], None]) -> Baseline:
     def make(folder: Path) -> None:
-        shutil.copytree(EXAMPLES / "http-api", folder / "sources" / "http-api")
+        api = shutil.copytree(EXAMPLES / "http-api", folder / "sources" / "http-api")
+        # What a build backend meets is copied for it, and must keep name and executable bit.
+        (api / "src/http_api/données").mkdir()
+        (api / "src/http_api/données/été").write_text("#!/bin/sh\n", encoding="utf-8")
+        (api / "src/http_api/données/été").chmod(0o755)
         (folder / "sources" / "awkward").mkdir()
         awkward_function(folder / "sources" / "awkward")
         reports = build(folder / "sources", store=folder / "store")
@@ -71,6 +76,9 @@ def test_the_baseline_holds_what_could_vary(baseline: Baseline) -> None:
     assert {"données/été.json", "names/函数.txt", "names/\u00e9.txt", "kept.log"} < set(modes)
     assert not {"noted.log", "drafts/idea.txt", "lambda.yaml", ".lambdaignore"} & set(modes)
     assert methods == {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+    api = Store(baseline.store).blob("artifacts", baseline.reports["http-api"]["sha256"])
+    with zipfile.ZipFile(api) as opened:
+        assert opened.getinfo("http_api/données/été").external_attr >> 16 == 0o100755
     brought = {package["name"] for package in baseline.reports["http-api"]["packages"]}
     assert {"http-api", "pydantic-core"} < brought
 
@@ -158,14 +166,16 @@ def git_clone_without_modes(sources: Path) -> Path:
 
 @dataclass(frozen=True)
 class Row:
-    """How a build's surroundings differ from the baseline's. `place` is a folder for the sources."""
+    """How a build's surroundings differ from the baseline's.
+
+    `place` is the folder of the sources. `{folder}` in `environment` is a folder of the test's own.
+    """
 
     prepare: Callable[[Path], Path | None] = lambda sources: None
     place: str = "sources"
     environment: Mapping[str, str] = field(default_factory=dict)
     umask: int = 0o022
     arguments: tuple[str, ...] = ()
-    python: tuple[str, ...] = (sys.executable,)
 
 
 ROWS = {
@@ -188,8 +198,7 @@ ROWS = {
     "utf-8-mode": Row(environment={"PYTHONUTF8": "1"}),
     "hash-seed": Row(environment={"PYTHONHASHSEED": "4711"}),
     "epoch": Row(environment={"SOURCE_DATE_EPOCH": "1700000000"}),
-    "optimised-python": Row(python=(sys.executable, "-OO", "-X", "dev")),
-    "home": Row(environment={"HOME": "/nowhere", "USER": "somebody", "LOGNAME": "somebody"}),
+    "home": Row(environment={"HOME": "{folder}/home", "USER": "somebody", "LOGNAME": "somebody"}),
     "one-job": Row(arguments=("--jobs", "1")),
     "nine-jobs": Row(arguments=("--jobs", "9")),
     "leftovers": Row(prepare=with_leftovers),
@@ -200,24 +209,161 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_artifact_does_not_depend_on(row: Row, baseline: Baseline, build: Build, tmp_path: Path) -> None:
-    sources = tmp_path / row.place
-    shutil.copytree(baseline.sources, sources, symlinks=True)
-    sources = row.prepare(sources) or sources
+    sources = copied(baseline, tmp_path / row.place)
     store = with_wheels_only(tmp_path / "store", baseline)
-    environment = {"UV_CACHE_DIR": uv_cache(), **row.environment}
     found = build(
-        sources,
+        row.prepare(sources) or sources,
         store=store,
-        python=row.python,
         arguments=row.arguments,
-        environment=environment,
+        environment={name: value.format(folder=tmp_path) for name, value in row.environment.items()},
         umask=row.umask,
     )
     assert differences(found, store, baseline) == []
 
 
+def copied(baseline: Baseline, folder: Path) -> Path:
+    """Copy the sources, symlinks as such."""
+    return Path(shutil.copytree(baseline.sources, folder, symlinks=True))
+
+
 def with_wheels_only(store: Path, baseline: Baseline) -> Path:
-    """Make a store that knows the wheels of the lock, so that no network is needed, and nothing else."""
+    """Make a store that knows the wheels of the lock, so that none is downloaded again, and nothing else."""
     for kind in ("wheels", "offers"):
         shutil.copytree(Store(baseline.store).root / kind, Store(store).root / kind)
     return store
+
+
+def test_a_second_build_takes_the_first_ones_artifact(baseline: Baseline, build: Build) -> None:
+    found = build(baseline.sources, store=baseline.store)
+    assert all(report["cached"] for report in found.values())
+    assert differences(found, baseline.store, baseline) == []
+
+
+def test_artifact_does_not_depend_on_a_store_that_is_half_full(
+    baseline: Baseline, build: Build, tmp_path: Path
+) -> None:
+    """What another build compressed and remembered is used; what a prune removed is made again."""
+    shutil.copytree(baseline.store, tmp_path / "store")
+    root = Store(tmp_path / "store").root
+    shutil.rmtree(root / "builds")
+    for path in sorted(path for path in root.rglob("*") if path.is_file())[::2]:
+        path.unlink()
+    found = build(baseline.sources, store=tmp_path / "store")
+    assert differences(found, tmp_path / "store", baseline) == []
+
+
+def test_artifact_does_not_depend_on_a_neighbour_in_the_same_store(
+    baseline: Baseline, build: Build, tmp_path: Path
+) -> None:
+    store = with_wheels_only(tmp_path / "store", baseline)
+    with ThreadPoolExecutor() as executor:
+        both = list(executor.map(lambda _: build(baseline.sources, store=store), range(2)))
+    assert [differences(found, store, baseline) for found in both] == [[], []]
+
+
+def test_artifact_does_not_depend_on_the_order_in_folders(
+    baseline: Baseline, build: Build, tmp_path: Path
+) -> None:
+    store = with_wheels_only(tmp_path / "store", baseline)
+    with in_another_order(baseline.sources, tmp_path) as sources:
+        usual, other = (os.listdir(root / "awkward" / "package") for root in (baseline.sources, sources))
+        assert sorted(usual) == sorted(other)
+        assert other not in (usual, sorted(usual)), "the order is the usual one: nothing would be tested"
+        found = build(sources, store=store)
+    assert differences(found, store, baseline) == []
+
+
+@contextlib.contextmanager
+def in_another_order(sources: Path, folder: Path) -> Iterator[Path]:
+    """Give the sources with folders that list their names in another order, by whatever this host offers."""
+    mount = folder / "disordered"
+    mount.mkdir()
+    if shutil.which("disorderfs") and shutil.which("fusermount"):
+        # Not shuffled: that order changes with every look, and the test could not be repeated.
+        command = ["disorderfs", "--quiet", "--sort-dirents=yes", "--reverse-dirents=yes", sources, mount]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            try:
+                yield mount
+            finally:
+                subprocess.run(["fusermount", "-u", mount], check=True)
+            return
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        pytest.skip("neither disorderfs nor a file system in memory")
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        copy = Path(name) / "sources"
+        # Such a file system lists what was made last first.
+        shutil.copytree(sources, copy, symlinks=True, copy_function=shutil.copy2)
+        yield copy
+
+
+def test_artifact_does_not_depend_on_the_user(baseline: Baseline, build: Build, open_folder: Path) -> None:
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root can build as another user, with setpriv")
+    nobody = 65534
+    sources = copied(baseline, open_folder / "sources")
+    store = with_wheels_only(open_folder / "store", baseline)
+    for path in (open_folder, *open_folder.rglob("*")):
+        os.chown(path, nobody, nobody, follow_symlinks=False)
+    # The tool itself may be installed where only root may look, so that one right stays.
+    rights = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    user = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", *rights)
+    found = build(
+        sources,
+        store=store,
+        python=(*user, sys.executable),
+        environment={"HOME": str(open_folder), "UV_CACHE_DIR": str(open_folder / "uv")},
+    )
+    assert differences(found, store, baseline) == []
+    owners = {path.stat().st_uid for path in Store(store).root.glob("artifacts/*/*")}
+    assert owners == {nobody}
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that everybody may enter; those of pytest are their user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_artifact_does_not_depend_on_the_python_of_the_host(
+    baseline: Baseline, build: Build, copy_site: Callable[..., None], tmp_path: Path
+) -> None:
+    versions = [(3, minor) for minor in (14, 13, 12, 11) if (3, minor) != sys.version_info[:2]]
+    other = next(filter(None, map(find_interpreter, versions)), None)
+    if other is None:
+        pytest.skip("no other CPython on this host")
+    copy_site(tmp_path / "site", "{}.{}".format(*other.version))
+    store = with_wheels_only(tmp_path / "store", baseline)
+    environment = {"PYTHONPATH": str(tmp_path / "site")}
+    found = build(baseline.sources, store=store, python=(str(other.path),), environment=environment)
+    assert differences(found, store, baseline) == []
+
+
+@pytest.mark.engine("arm64 emulation")
+def test_artifact_does_not_depend_on_the_architecture_of_the_host(
+    baseline: Baseline,
+    build: Build,
+    arm64_python: Callable[[Path], tuple[str, ...]],
+    copy_site: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    """Everything but the wheels comes from an aarch64 interpreter: tables, compression, the local project."""
+    python = arm64_python(tmp_path)
+    question = "import platform, sys; print(platform.machine(), *sys.version_info[:2])"
+    machine, *version = subprocess.check_output([*python, "-c", question], text=True).split()
+    assert machine == "aarch64"
+    copy_site(tmp_path / "site", ".".join(version), platform="aarch64-unknown-linux-gnu")
+    fetch_backend(baseline.sources / "http-api" / "pyproject.toml", tmp_path / "backend")
+    copied(baseline, tmp_path / "sources")
+    store = with_wheels_only(tmp_path / "store", baseline)
+    found = build(Path("/mnt/sources"), store=store, python=python)
+    assert differences(found, store, baseline) == []
+
+
+def fetch_backend(pyproject: Path, folder: Path) -> None:
+    """Download the wheels of a project's build backend, which are pure Python, for a host without network."""
+    wanted = tomllib.loads(pyproject.read_text())["build-system"]["requires"]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", folder]
+    subprocess.run([*command, *wanted], check=True, capture_output=True)

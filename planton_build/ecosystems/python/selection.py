@@ -209,5 +209,5 @@ def _ways_out(
     elif same:
         ways.append("use a runtime or architecture that one of its wheels is made for")
     if any(offer.kind == "sdist" for offer in same):
-        ways.append("let a build container compile its sdist (--container auto)")
+        ways.append("compile its sdist for the target, and publish that wheel to an index of yours")
     return ways or ["check the name and version, and the index options of pip (`pip config list`)"]

@@ -89,7 +89,7 @@ def _wheel_failure(explanation: str, told: str, path: Path, target: Target) -> P
     if names := sorted(set(_SDIST_ONLY.findall(explanation))):
         return ContainerRequired(
             f"no wheel of {_listed(names)} loads on {target.name}; the index has sources only\n{told}",
-            hint="allow a version with wheels, publish a wheel to an index of yours, or build in a container",
+            hint="allow a version with wheels, or publish a wheel of your own to an index of yours",
             file=path,
         )
     if names := sorted({name for found in _UNFIT.findall(explanation) for name in found if name}):

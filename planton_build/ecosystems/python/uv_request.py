@@ -81,7 +81,7 @@ def _requirements_request(
     if read.no_binary:
         raise ContainerRequired(
             f"{dependencies.path.name} asks for {', '.join(read.no_binary)} to be built from sources",
-            hint="remove the --no-binary line, or build in a container",
+            hint="remove the --no-binary line: packages come from wheels only",
             file=dependencies.path,
         )
     named = [str(requirement.requirement()) for requirement in read.named]

@@ -408,7 +408,7 @@ def test_other_refusals_are_not_tried_again(manifest: Write, deploy: Deploy, fro
     with pytest.raises(DeployRefused, match="NoSuchKey") as caught:
         deploy(manifest(key=key))
     assert front.changes == ["CreateFunction"]
-    assert caught.value.hint == "the artifact is gone; run `planton-build build --publish` again"
+    assert caught.value.hint == "the artifact is gone; run `planton-build` again"
 
 
 def test_a_refusal_never_shows_the_environment(manifest: Write, deploy: Deploy, front: Any, key: str) -> None:

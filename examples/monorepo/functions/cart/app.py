@@ -1,14 +1,21 @@
-"""Cart: add up a cart."""
+"""Add up a cart."""
 
-from dateutil.parser import isoparse
+from decimal import Decimal
+
 from pydantic import BaseModel, Field
 
 
-class Request(BaseModel):
-    lines: list[str] = Field(min_length=1)
-    at: str = "2026-11-23T00:00:00Z"
+class Line(BaseModel):
+    sku: str
+    quantity: int = Field(gt=0)
+    unit_price: Decimal = Field(ge=0)
 
 
-def handler(event, context):
-    request = Request.model_validate(event)
-    return {"service": "cart", "count": len(request.lines), "weekday": isoparse(request.at).strftime("%A")}
+class Cart(BaseModel):
+    lines: list[Line] = Field(min_length=1)
+
+
+def handler(event: dict, context: object) -> dict:
+    cart = Cart.model_validate(event)
+    total = sum(line.quantity * line.unit_price for line in cart.lines)
+    return {"items": sum(line.quantity for line in cart.lines), "total": str(total)}

@@ -1,14 +1,19 @@
-"""Customers: look up customers."""
+"""Check who may open an account."""
 
-from dateutil.parser import isoparse
+from datetime import date
+
+from dateutil.relativedelta import relativedelta
 from pydantic import BaseModel, Field
 
 
-class Request(BaseModel):
-    ids: list[str] = Field(min_length=1)
-    at: str = "2026-11-23T00:00:00Z"
+class Applicant(BaseModel):
+    name: str = Field(min_length=1)
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    born: date
+    today: date = Field(default_factory=date.today)
 
 
-def handler(event, context):
-    request = Request.model_validate(event)
-    return {"service": "customers", "count": len(request.ids), "weekday": isoparse(request.at).strftime("%A")}
+def handler(event: dict, context: object) -> dict:
+    applicant = Applicant.model_validate(event)
+    age = relativedelta(applicant.today, applicant.born).years
+    return {"name": applicant.name, "age": age, "accepted": age >= 18}

@@ -1,11 +1,13 @@
-"""Daily-report: one day in numbers."""
+"""One day in numbers, as text."""
 
-from jinja2 import Template
+from jinja2 import Environment, StrictUndefined
 from tabulate import tabulate
 
-PAGE = Template("{{ title }}\n\n{{ table }}\n")
+PAGE = Environment(undefined=StrictUndefined).from_string(
+    "Sales of {{ date }}\n\n{{ table }}\n\nTotal: {{ '%.2f' % total }}\n"
+)
 
 
-def handler(event, context):
-    table = tabulate(event["rows"], headers="keys")
-    return {"service": "daily-report", "text": PAGE.render(title=event.get("title", "daily-report"), table=table)}
+def handler(event: dict, context: object) -> str:
+    table = tabulate(event["sales"], headers="keys", floatfmt=".2f")
+    return PAGE.render(date=event["date"], table=table, total=sum(row["amount"] for row in event["sales"]))

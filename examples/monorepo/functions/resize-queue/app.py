@@ -1,13 +1,30 @@
-"""Resize-queue: watch the queue."""
+"""Hand queued pictures to the image service; SQS delivers again what failed."""
+
+import json
+import os
 
 import requests
-from tenacity import retry, stop_after_attempt, wait_exponential
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+again = retry(
+    retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout)),
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(multiplier=0.1, max=2),
+    reraise=True,
+)
 
 
-@retry(stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.1, max=2), reraise=True)
-def call(url: str) -> int:
-    return requests.get(url, timeout=5).status_code
+@again
+def resize(picture: str) -> None:
+    requests.post(os.environ["IMAGES_URL"], json={"key": picture}, timeout=5).raise_for_status()
 
 
-def handler(event, context):
-    return {"service": "resize-queue", "statuses": {url: call(url) for url in event.get("urls", [])}}
+def handler(event: dict, context: object) -> dict:
+    failed = []
+    for record in event["Records"]:
+        try:
+            resize(json.loads(record["body"])["key"])
+        except requests.RequestException as error:
+            print(f"{record['messageId']} failed: {error}")
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

@@ -1,13 +1,25 @@
-"""Stock-sync: bring the stock up to date."""
+"""Compare our stock with the supplier's."""
+
+import os
 
 import requests
-from tenacity import retry, stop_after_attempt, wait_exponential
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+again = retry(
+    retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout)),
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(multiplier=0.1, max=2),
+    reraise=True,
+)
 
 
-@retry(stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.1, max=2), reraise=True)
-def call(url: str) -> int:
-    return requests.get(url, timeout=5).status_code
+@again
+def levels() -> dict[str, int]:
+    response = requests.get(os.environ["SUPPLIER_URL"], timeout=5)
+    response.raise_for_status()
+    return response.json()
 
 
-def handler(event, context):
-    return {"service": "stock-sync", "statuses": {url: call(url) for url in event.get("urls", [])}}
+def handler(event: dict, context: object) -> dict:
+    ours = event["stock"]
+    return {sku: level for sku, level in sorted(levels().items()) if ours.get(sku) != level}
