@@ -60,8 +60,9 @@ def table(result: Result) -> list[str]:
 
 
 def _row(one: Figures, ratio: float) -> str:
-    cells = [one.name, f"{one.median:.2f}", f"{one.low:.2f} to {one.high:.2f}", f"{ratio:.1f}"]
-    return "| " + " | ".join([*cells, f"{one.cpu:.2f}", f"{one.peak:.0f}"]) + " |"
+    cpu = "" if one.cpu is None else f"{one.cpu:.2f}"
+    seconds = f"{one.median:.2f} | {one.low:.2f} to {one.high:.2f}"
+    return f"| {one.name} | {seconds} | {ratio:.1f} | {cpu} | {one.peak:.0f} |"
 
 
 def machine() -> str:

@@ -71,13 +71,16 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, *, warm_ups: int 
 
 @dataclass(frozen=True)
 class Figures:
-    """The runs of one contender in numbers: seconds (median, lowest, highest), CPU median, highest peak."""
+    """The runs of one contender in numbers: seconds (median, lowest, highest), CPU median, highest peak.
+
+    `cpu` is None where it was not measured.
+    """
 
     name: str
     median: float
     low: float
     high: float
-    cpu: float
+    cpu: float | None
     peak: float
 
     @classmethod

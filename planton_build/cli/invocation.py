@@ -24,7 +24,7 @@ def event_of(payload: str) -> bytes:
     """
     try:
         text = Path(payload[1:]).read_text(encoding="utf-8") if payload.startswith("@") else payload
-        json.loads(text)
+        json.loads(text, parse_constant=_no_json)
     except OSError as error:
         raise ConfigInvalid(f"--payload {payload}: {error.strerror}", hint="name a readable file") from error
     except ValueError as error:
@@ -32,6 +32,10 @@ def event_of(payload: str) -> bytes:
             f"--payload is not JSON: {error}", hint="""quote it for the shell, such as '{"a": 1}'"""
         ) from error
     return text.encode()
+
+
+def _no_json(name: str) -> object:
+    raise ValueError(f"{name} is no JSON value")  # though Python writes and reads it
 
 
 def run_deployed(

@@ -16,6 +16,7 @@ from planton_build.ecosystems.protocol import Package
 from planton_build.ecosystems.python.inputs import DependencyInput, find_input
 from planton_build.ecosystems.python.lock import Lock
 from planton_build.ecosystems.python.locking import LockMode, ensure_lock
+from planton_build.errors import WheelInvalid
 from planton_build.events import Listener, Note
 from planton_build.project.function import FunctionProject
 
@@ -134,7 +135,6 @@ class PythonEcosystem:
         from planton_build.ecosystems.python.wheel import wheel_members
         from planton_build.ecosystems.python.wheelhouse import Wheelhouse, damaged
 
-        scripts = project.options.scripts
         wheelhouse = Wheelhouse(
             self._store,
             lambda: self._indexes.index(options),
@@ -143,20 +143,30 @@ class PythonEcosystem:
             function=project.name,
         )
         wheels = wheelhouse.fetch(lock)
-        with ThreadPoolExecutor(1, thread_name_prefix="intact") as executor:
-            # Hashing the wheels lets other threads run: the member tables are read meanwhile.
-            broken = executor.submit(damaged, wheels, self._store, jobs=self._jobs)
-            target = project.target if scripts else None
-            packages = [
+        scripts = project.target if project.options.scripts else None
+
+        def read() -> list[Package]:
+            return [
                 Package(
                     wheel.name,
                     wheel.version,
-                    wheel_members(wheel, self._store, scripts=target, jobs=self._jobs),
+                    wheel_members(wheel, self._store, scripts=scripts, jobs=self._jobs),
                 )
                 for wheel in wheels
             ]
+
+        with ThreadPoolExecutor(1, thread_name_prefix="intact") as executor:
+            # Hashing the wheels lets other threads run: the member tables are read meanwhile.
+            broken = executor.submit(damaged, wheels, self._store, jobs=self._jobs)
+            try:
+                packages = read()
+            except WheelInvalid:
+                if not broken.result():
+                    raise
+                packages = []
             if broken.result():
                 wheelhouse.fetch(lock)  # damaged wheels are gone from the store: fetch them again
+                packages = packages or read()
         return [*packages, *self._local_packages(project, lock, options)]
 
     def _local_packages(

@@ -122,12 +122,19 @@ class Bench:
             start_new_session=True,
         )
 
-    def run(self, program: str, *arguments: str | Path, expect: int | None = 0, **options: Any) -> Outcome:
-        """Run a command to its end, and expect an exit code (None for any). No traceback is ever right."""
+    def run(
+        self,
+        program: str,
+        *arguments: str | Path,
+        expect: int | None = 0,
+        traceback: bool = False,
+        **options: Any,
+    ) -> Outcome:
+        """Run a command to its end; expect an exit code (None for any), and no traceback unless one is due."""
         process = self.start(program, *arguments, **options)
         out, err = process.communicate(timeout=120)
         outcome = Outcome(process.returncode, out.decode(), err.decode())
-        assert "Traceback (most recent call last)" not in outcome.err, outcome.err
+        assert ("Traceback (most recent call last)" in outcome.err) == traceback, outcome.err
         if expect is not None:
             assert outcome.code == expect, f"exit {outcome.code}\n{outcome.out}\n{outcome.err}"
         return outcome
