@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +16,7 @@ from measure import Contender, Figures, side_by_side
 from tools import Planton, UvAndZip, chalice, environment, forget, sam
 
 EXAMPLE_OF = {"large": "analytics", "small": "price-tag", "project": "http-api", "many": "monorepo"}
-"""The examples, by the names that the tables use."""
+"""The examples by the names that the tables use."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,10 @@ def one(bench: Bench, size: str, what: str, *, changed: bool, peers: bool = Fals
     if peers:
         for make in (chalice, sam):
             contender, source = make(bench.work, theirs, theirs.pins)
-            contenders.append(
-                Contender(
-                    contender.name, contender.command, contender.folder, contender.environment, before(source)
-                )
-            )
+            contenders.append(replace(contender, before=before(source)))
     state = "one line changed" if changed else "nothing to do"
-    return bench.compare(
-        f"{size}_{'change' if changed else 'no_op'}", f"{size.capitalize()}, {state}: {what}", contenders
-    )
+    key = f"{size}_{'change' if changed else 'no_op'}"
+    return bench.compare(key, f"{size.capitalize()}, {state}: {what}", contenders)
 
 
 def many_anew(bench: Bench) -> Result:

@@ -186,4 +186,4 @@ def sam(work: Path, function: Function, pins: Sequence[str]) -> tuple[Contender,
 
 def _peer_environment(programs: Path) -> Mapping[str, str]:
     path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return environment(PATH=path, SAM_CLI_TELEMETRY="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    return environment(PATH=path, AWS_DEFAULT_REGION="us-east-1", SAM_CLI_TELEMETRY="0")

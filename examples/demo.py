@@ -1,7 +1,7 @@
 """The main job on an embedded AWS: build, publish, deploy and invoke `examples/price-tag`.
 
-Needs no account and no Docker. Works on a copy in a temporary folder, with a cache and a local AWS of its own:
-it leaves nothing behind. Exits with the code of the first command that fails.
+Needs no account and no Docker. Works on a copy in a temporary folder, with its own cache and its own
+local AWS, and leaves nothing behind. Exits with the code of the first command that fails.
 """
 
 import difflib
@@ -95,7 +95,7 @@ def demo(folder: Path) -> None:
 def main() -> None:
     """Run the demo; a closed terminal and SIGTERM clean up as Ctrl-C does."""
     for name in ("SIGHUP", "SIGTERM"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("PLANTON_") and name != "PLANTON_CACHE_DIR"]:
         del os.environ[name]  # settings that are meant for this user's own functions

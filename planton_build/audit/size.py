@@ -34,7 +34,7 @@ def human(size: int) -> str:
     """Return a size for people: MB of 1,000,000 bytes, with the unit that gives 1 to 999."""
     value = float(size)
     for unit in ("B", "kB", "MB"):
-        if value < 1000:
+        if round(value, 1) < 1000:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.2f} GB"

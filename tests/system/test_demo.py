@@ -24,6 +24,7 @@ pytestmark = [
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 EXAMPLE = DEMO.parent / "price-tag"
+INTERRUPTIONS = [] if sys.platform == "win32" else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def demo(temporary: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
     with process:
         yield process
@@ -54,6 +56,12 @@ def demo(temporary: Path) -> Iterator[subprocess.Popen[str]]:
             os.killpg(process.pid, signal.SIGKILL)  # when a test failed half-way
     assert contents(EXAMPLE) == example
     assert list(temporary.iterdir()) == []
+
+
+def heed_signals() -> None:
+    """Undo what shells and `nohup` do to processes in the background, where the tests may run."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,7 +98,7 @@ def test_it_builds_deploys_and_invokes_and_leaves_nothing_behind(demo: subproces
     assert "\033" not in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", INTERRUPTIONS, ids=lambda number: number.name)
 def test_an_interruption_stops_the_local_aws_and_leaves_nothing_behind(
     number: signal.Signals, demo: subprocess.Popen[str], temporary: Path
 ) -> None:

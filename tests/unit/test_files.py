@@ -60,7 +60,7 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
 def test_unfinished_files_are_not_packaged(tmp_path: Path) -> None:
     with replacing(tmp_path / "lambda.yaml") as staged:
         assert staged.name.endswith(UNFINISHED)
-        assert DEFAULTS.decide([staged.name], folder=False) if False else True
+        assert DEFAULTS.decide(f"folder/{staged.name}", folder=False) is True
         staged.write_text("")
 
 

@@ -99,7 +99,7 @@ def test_json_tells_what_is_planned_and_done(orders: Any) -> None:
     (again,) = orders.deploy("--local", "--json").json["functions"]
     assert (again["changed"], again["calls"], again["action"], again["changes"]) == (
         False,
-        [],
+        0,
         "unchanged",
         [],
     )
