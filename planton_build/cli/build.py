@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,11 @@ import click
 
 from planton_build import __version__
 from planton_build.cli import report
+from planton_build.cli.cache import cache
+from planton_build.cli.check import check
 from planton_build.cli.commands import (
     DefaultCommandGroup,
     aws_options,
-    cache_folder,
     completion_command,
     output_options,
     paths_argument,
@@ -22,10 +22,11 @@ from planton_build.cli.commands import (
     with_console,
 )
 from planton_build.cli.console import Console, shown_path
-from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, PlantonError, SeveralErrors
+from planton_build.cli.lock import lock
+from planton_build.cli.workshop import build_options, only_outdated, open_workshop, projects_below
+from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, SeveralErrors
 
 if TYPE_CHECKING:
-    from planton_build.artifact import Artifact
     from planton_build.cli.aws import Accounts
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.manifest.code_source import S3Source
@@ -46,18 +47,6 @@ def main() -> None:
 
     Without a command, `build` is meant: `planton-build functions/` builds everything below that folder.
     """
-
-
-def build_options(command: Any) -> Any:
-    """Add the options that choose what goes into an artifact."""
-    for option in (
-        click.option("--jobs", type=click.IntRange(1), help="Functions built side by side."),
-        click.option("--max-size", help='Budget for the unzipped size, such as 200MB or "150 MiB".'),
-        click.option("--prefix", help="Folder of the artifacts in the bucket."),
-        click.option("--bucket", help="S3 bucket for the artifacts, in the function's region."),
-    ):
-        command = option(command)
-    return command
 
 
 @main.command(
@@ -83,7 +72,7 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     """
     from planton_build.pipeline import build_all
 
-    projects = _projects(paths, options)
+    projects = projects_below(paths, options)
     show_warnings(console, [project.manifest for project in projects])
     publishing = not options["no_publish"]
     reading_only = options["check"] or options["dry_run"]
@@ -91,10 +80,10 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
         projects = _with_buckets(projects, local=options["local"])
     mode: LockMode = "check" if reading_only else "frozen" if options["locked"] else "build"
     try:
-        workshop = _workshop(console, options["jobs"], mode)
+        workshop = open_workshop(console, options["jobs"], mode)
         results = build_all(projects, workshop)
     except (LockOutdated, SeveralErrors) as error:
-        if not (options["check"] and _only_outdated(error)):
+        if not (options["check"] and only_outdated(error)):
             raise
         console.error(error)
         return EXIT_CHANGES
@@ -110,16 +99,9 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     if publishing:
         sources = _published(console, results, accounts, options) if accounts else _predicted(results)
         code = _write_back(console, results, sources, check=options["check"], dry_run=options["dry_run"])
-    _report(console, results, sources)
+    if not options["dry_run"] or console.as_json:  # a diff alone can be piped on
+        _report(console, results, sources)
     return code
-
-
-def _projects(paths: Sequence[Path], options: dict[str, Any]) -> list[FunctionProject]:
-    from planton_build.project.discovery import load_projects
-
-    names = ("bucket", "prefix", "max_size")
-    flags = {name: options[name] for name in names if options.get(name) is not None}
-    return load_projects(list(paths) or [Path()], flags=flags, environment=os.environ)
 
 
 def _with_buckets(projects: Sequence[FunctionProject], *, local: bool) -> list[FunctionProject]:
@@ -146,25 +128,6 @@ def _with_buckets(projects: Sequence[FunctionProject], *, local: bool) -> list[F
     if errors:
         raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
     return ready
-
-
-def _workshop(console: Console, jobs: int | None, mode: LockMode, **lock_options: Any) -> Workshop:
-    from planton_build.cache import Store
-    from planton_build.ecosystems.catalog import ecosystems
-    from planton_build.pipeline import Workshop
-
-    count = jobs or min(8, (os.cpu_count() or 2) + 2)
-    store = Store(cache_folder())
-    made = ecosystems(
-        store, mode=mode, jobs=count, listener=console.listen, environment=os.environ, **lock_options
-    )
-    return Workshop(store, made, console.listen, count)
-
-
-def _only_outdated(error: PlantonError) -> bool:
-    """Tell whether nothing but missing or outdated locks is wrong."""
-    several = error.errors if isinstance(error, SeveralErrors) else (error,)
-    return all(isinstance(one, LockOutdated) for one in several)
 
 
 def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
@@ -244,141 +207,5 @@ def _report(console: Console, results: Sequence[Built], sources: dict[str, S3Sou
     console.summary(report.markdown(results))
 
 
-@main.command(
-    "lock",
-    short_help="Write or verify the locks.",
-    epilog="Example: planton-build lock functions/ --upgrade-package pydantic",
-)
-@paths_argument
-@click.option("--check", is_flag=True, help="Write nothing; exit 10 when a lock is missing or outdated.")
-@click.option("--upgrade", is_flag=True, help="Take the newest versions instead of keeping the locked ones.")
-@click.option(
-    "--upgrade-package", "upgrade_packages", multiple=True, metavar="NAME", help="Upgrade only these."
-)
-@click.option("--jobs", type=click.IntRange(1), help="Functions locked side by side.")
-@output_options
-@with_console
-def lock(
-    console: Console,
-    paths: tuple[Path, ...],
-    check: bool,
-    upgrade: bool,
-    upgrade_packages: tuple[str, ...],
-    jobs: int | None,
-) -> int:
-    """Lock the dependencies of every function below PATH, per runtime and architecture, with hashes."""
-    from planton_build import pipeline
-    from planton_build.parallel import each
-
-    if check and (upgrade or upgrade_packages):
-        raise click.UsageError("--check writes nothing, so it does not go with --upgrade")
-    mode: LockMode = "check" if check else "write"
-    workshop = _workshop(console, jobs, mode, upgrade=upgrade, upgrade_packages=upgrade_packages)
-
-    def locked(project: FunctionProject) -> tuple[str, str, str, int]:
-        dependencies = pipeline.lock(project, workshop)
-        path = shown_path(dependencies.lock_path) if dependencies.lock_path else ""
-        return project.name, path, dependencies.state, dependencies.package_count
-
-    try:
-        rows = each(_projects(paths, {}), locked, jobs=workshop.jobs)
-    except (LockOutdated, SeveralErrors) as error:
-        if not (check and _only_outdated(error)):
-            raise
-        console.error(error)
-        return EXIT_CHANGES
-    if console.as_json:
-        console.json(
-            {
-                "locks": [
-                    {"function_name": name, "lock": path or None, "state": state, "packages": count}
-                    for name, path, state, count in rows
-                ]
-            }
-        )
-    shown = [(name, path or "-", state, str(count)) for name, path, state, count in rows]
-    console.table(("function", "lock", "state", "packages"), shown, right=(3,))
-    return 0
-
-
-@main.command(
-    "check",
-    short_help="Show sizes and hold artifacts against Lambda's limits.",
-    epilog="Example: planton-build check build/thumbnailer.zip --max-size 200MB",
-)
-@paths_argument
-@build_options
-@output_options
-@with_console
-def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
-    """Check ZIPs (any ZIP) or the functions below a folder: size by package, largest files, limits."""
-    from planton_build.audit.archive import artifact_of
-    from planton_build.audit.size import SizeReport, check_size
-    from planton_build.parallel import each
-    from planton_build.pipeline import build_all
-    from planton_build.project.config import parse_size
-
-    budget = parse_size(options["max_size"]) if options["max_size"] else None
-    archives = [path for path in paths if path.suffix.lower() == ".zip"]
-    places = [path for path in paths if path not in archives]
-    found = [(shown_path(path), path, artifact) for path in archives for artifact in [artifact_of(path)]]
-    if places or not archives:
-        projects = _projects(places, options)
-        results = build_all(projects, _workshop(console, options["jobs"], "build"))
-        found += [(built.project.name, built.project.manifest.path, built.artifact) for built in results]
-    console.stop_progress()
-    for title, _, artifact in found:
-        report.show_sizes(console, title, artifact)
-
-    def check_one(one: tuple[str, Path, Artifact]) -> None:
-        _, file, artifact = one
-        sizes = SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest)
-        check_size(sizes, max_size=budget, file=file)
-
-    each(found, check_one, jobs=1)
-    if console.as_json:
-        console.json({"artifacts": [report.sizes_json(title, artifact) for title, _, artifact in found]})
-    return 0
-
-
-@main.group(
-    "cache",
-    short_help="Show or shrink the store of wheels and artifacts.",
-    epilog="Example: planton-build cache prune",
-)
-def cache() -> None:
-    """The content-addressed store: wheels, compressed sources, artifacts."""
-
-
-@cache.command(
-    "path", short_help="Print where the store is.", epilog='Example: du -sh "$(planton-build cache path)"'
-)
-@output_options
-@with_console
-def cache_path(console: Console) -> None:
-    """Print the store's folder (set it with PLANTON_CACHE_DIR)."""
-    if console.as_json:
-        console.json({"path": str(cache_folder())})
-    else:
-        console.result(str(cache_folder()))
-
-
-@cache.command(
-    "prune", short_help="Remove old entries.", epilog="Example: planton-build cache prune --days 30"
-)
-@click.option("--days", type=click.FloatRange(0), default=30, show_default=True, help="Age of what goes.")
-@output_options
-@with_console
-def cache_prune(console: Console, days: float) -> None:
-    """Remove entries that were written more than DAYS days ago; what is needed comes back by itself."""
-    from planton_build.audit.size import human
-    from planton_build.cache import Store
-
-    count, size = Store(cache_folder()).prune(older_than=days * 86_400)
-    if console.as_json:
-        console.json({"removed": count, "bytes": size})
-    else:
-        console.print(f"removed {count} entries, {human(size)}")
-
-
-main.add_command(completion_command("planton-build"))
+for _command in (lock, check, cache, completion_command("planton-build")):
+    main.add_command(_command)

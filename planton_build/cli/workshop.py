@@ -1,0 +1,61 @@
+"""What the commands of `planton-build` share: the projects below some paths, and the workshop for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planton_build.cli.commands import cache_folder
+from planton_build.cli.console import Console
+from planton_build.errors import LockOutdated, PlantonError, SeveralErrors
+
+if TYPE_CHECKING:
+    from planton_build.ecosystems.python.locking import LockMode
+    from planton_build.pipeline import Workshop
+    from planton_build.project.function import FunctionProject
+
+
+def build_options(command: Any) -> Any:
+    """Add the options that choose what goes into an artifact."""
+    for option in (
+        click.option("--jobs", type=click.IntRange(1), help="Functions built side by side."),
+        click.option("--max-size", help='Budget for the unzipped size, such as 200MB or "150 MiB".'),
+        click.option("--prefix", help="Folder of the artifacts in the bucket."),
+        click.option("--bucket", help="S3 bucket for the artifacts, in the function's region."),
+    ):
+        command = option(command)
+    return command
+
+
+def projects_below(paths: Sequence[Path], options: dict[str, Any]) -> list[FunctionProject]:
+    """Return every function below some paths, with the options of the command line."""
+
+    from planton_build.project.discovery import load_projects
+
+    names = ("bucket", "prefix", "max_size")
+    flags = {name: options[name] for name in names if options.get(name) is not None}
+    return load_projects(list(paths) or [Path()], flags=flags, environment=os.environ)
+
+
+def open_workshop(console: Console, jobs: int | None, mode: LockMode, **lock_options: Any) -> Workshop:
+    """Return the store, the language families and the listener that all builds of a command share."""
+    from planton_build.cache import Store
+    from planton_build.ecosystems.catalog import ecosystems
+    from planton_build.pipeline import Workshop
+
+    count = jobs or min(8, (os.cpu_count() or 2) + 2)
+    store = Store(cache_folder())
+    made = ecosystems(
+        store, mode=mode, jobs=count, listener=console.listen, environment=os.environ, **lock_options
+    )
+    return Workshop(store, made, console.listen, count)
+
+
+def only_outdated(error: PlantonError) -> bool:
+    """Tell whether nothing but missing or outdated locks is wrong."""
+    several = error.errors if isinstance(error, SeveralErrors) else (error,)
+    return all(isinstance(one, LockOutdated) for one in several)
