@@ -57,3 +57,11 @@ class Accounts:
 
         for manifest, bucket in manifests:
             prepare([manifest], self.local, bucket=bucket)
+
+    def require_code(self, manifests: Sequence[Manifest]) -> None:
+        """Refuse functions whose code the embedded AWS does not hold; real AWS says so itself."""
+        if self.local is None:
+            return
+        from planton_build.local.prepare import require_code
+
+        require_code(manifests, self.local)

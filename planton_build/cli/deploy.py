@@ -151,6 +151,7 @@ def _manifests(paths: Sequence[Path], accounts: Accounts) -> list[Manifest]:
         raise NoFunctionFound("no AwsLambda manifest is in these files", hint="check `kind:` and the path")
     buckets = [(manifest, manifest.model.spec.s3) for manifest in manifests]
     accounts.prepare([(manifest, code.bucket if code else None) for manifest, code in buckets])
+    accounts.require_code(manifests)
     return manifests
 
 

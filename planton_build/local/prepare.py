@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from planton_build.errors import LocalServerFailed, NotDeployable
+from planton_build.errors import Finding, LocalServerFailed, NotDeployable
 from planton_build.local.child import LAYERS_PATH
 from planton_build.local.clients import answering, local_client
 from planton_build.local.server import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalAws
 from planton_build.manifest.document import Manifest
+from planton_build.manifest.model import S3Code
 
 _ROLE = re.compile(
     r"arn:aws[a-zA-Z-]*:iam::(?P<account>\d{12}):role(?P<path>/(?:[\x21-\x7e]+/)?)(?P<name>[\w+=,.@-]+)"
@@ -65,6 +66,46 @@ def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | Non
             for layer in manifest.model.spec.layer_arns:
                 if layer.value and _LAYER.fullmatch(layer.value):
                     _register_layer(local, layer.value, region, account)
+
+
+def require_code(manifests: Iterable[Manifest], local: LocalAws) -> None:
+    """Refuse functions whose code is not in the local S3: moto would deploy them with no code at all.
+
+    That is so after the local AWS was stopped: what it held is gone, and the manifest still names it.
+
+    Raises NotDeployable, with all functions it is true of.
+    """
+    findings = []
+    with answering():
+        for manifest in manifests:
+            code = manifest.model.spec.s3
+            if code is None or _has_object(local, code, region_of(manifest), account_of(manifest)):
+                continue
+            position = manifest.position("spec", "s3", "key")
+            findings.append(
+                Finding(
+                    NotDeployable.code,
+                    f"the local AWS has no s3://{code.bucket}/{code.key}: what it held is gone when it stops",
+                    manifest.path,
+                    position.line if position else None,
+                    position.column if position else None,
+                    "run planton-build --local, which uploads it again",
+                )
+            )
+    if findings:
+        raise NotDeployable(findings[0].message, findings=findings)
+
+
+def _has_object(local: LocalAws, code: S3Code, region: str, account: str) -> bool:
+    s3 = local_client(local, "s3", region, account)
+    version = {"VersionId": code.object_version} if code.object_version else {}
+    try:
+        s3.head_object(Bucket=code.bucket, Key=code.key, **version)
+    except s3.exceptions.ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def _ensure_bucket(local: LocalAws, bucket: str, region: str, account: str) -> None:

@@ -105,7 +105,8 @@ def uv_tree(
         folder=folder,
         environment=os.environ,
         settings=settings,
-        extra={"UV_LINK_MODE": "copy"},
+        # A cache of its own: trees made by others with hard links may have changed files in the shared one.
+        extra={"UV_LINK_MODE": "copy", "UV_CACHE_DIR": str(folder / "uv-cache")},
     )
     assert answer.returncode == 0, answer.explanation
     root = folder / "tree"

@@ -36,7 +36,7 @@ from planton_build.local.clients import local_client
 from planton_build.local.function import fetch_function
 from planton_build.local.interpreters import find_interpreter
 from planton_build.local.invoke import Invocation, invoke
-from planton_build.local.prepare import account_of, prepare, region_of
+from planton_build.local.prepare import account_of, prepare, region_of, require_code
 from planton_build.local.server import LocalAws, ensure_server, status, stop_server
 from planton_build.manifest.code_source import ImageSource, S3Source
 from planton_build.manifest.document import Manifest
@@ -324,6 +324,16 @@ def test_two_roles_of_one_name_are_refused(local: LocalAws) -> None:
     other = {"value": f"arn:aws:iam::{ACCOUNT}:role/elsewhere/twice"}
     with pytest.raises(NotDeployable, match=r"role/elsewhere/twice cannot exist beside .*role/service/twice"):
         prepare([manifest("twice"), manifest("twice", roleArn=other)], local)
+
+
+def test_code_that_the_local_s3_does_not_hold_is_refused_by_name(local: LocalAws) -> None:
+    code = {"codeSourceType": "CODE_SOURCE_TYPE_S3", "s3": {"bucket": BUCKET, "key": "gone/f.zip"}}
+    wanted = manifest("gone", **code)
+    prepare([wanted], local, bucket=BUCKET)
+    with pytest.raises(NotDeployable, match=rf"no s3://{BUCKET}/gone/f.zip"):
+        require_code([wanted], local)
+    local_client(local, "s3", REGION, ACCOUNT).put_object(Bucket=BUCKET, Key="gone/f.zip", Body=b"code")
+    require_code([wanted], local)
 
 
 # Invoking.

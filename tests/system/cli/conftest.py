@@ -130,7 +130,7 @@ class Bench:
         traceback: bool = False,
         **options: Any,
     ) -> Outcome:
-        """Run a command to its end; expect an exit code (None for any), and no traceback unless one is due."""
+        """Run a command to its end; expect an exit code (None: any), and no traceback unless one is due."""
         process = self.start(program, *arguments, **options)
         out, err = process.communicate(timeout=120)
         outcome = Outcome(process.returncode, out.decode(), err.decode())

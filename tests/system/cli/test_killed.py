@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -64,7 +65,9 @@ class Ground:
         process = self.bench.start("planton-build", *COMMAND, self.prefix, cwd=self.folder, env=self.env)
         time.sleep(seconds)
         running = process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL) if running else None
+        if running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return running
 
@@ -101,14 +104,18 @@ def origin(local_bench: Any) -> Any:
 def rounds(origin: Any, root: Path, seed: int, count: int) -> tuple[int, int, list[str], Ground]:
     """Kill `count` runs; return how many were hit in the middle, how many before write-back, and faults."""
     ground, chance = Ground(origin, root), random.Random(seed)
+    spans = {True: ground.seconds, False: ground.seconds}
     hit = early = 0
     faults: list[str] = []
     for number in range(count):
         # A third begins with nothing; the others go on with what earlier runs have left.
         fresh = number % 3 == 0
         ground.reset(number, fresh=fresh)
-        moment = chance.uniform(0.0, ground.seconds * (1.0 if fresh else 0.7))
-        hit += ground.killed_after(moment)
+        moment = chance.uniform(0.0, spans[fresh])
+        running = ground.killed_after(moment)
+        # How long a run takes depends on what else the machine does: follow it.
+        spans[fresh] = spans[fresh] * 1.05 if running else moment
+        hit += running
         early += ground.manifest.read_bytes() == ground.before
         found = ground.faults(publish=number % 4 == 0)
         faults += [f"round {number} of seed {seed}, at {moment:.3f} s: {fault}" for fault in found]

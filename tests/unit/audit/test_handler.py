@@ -31,7 +31,9 @@ def test_a_module_may_be_a_file_a_package_or_an_extension(handler: str, path: st
     check_python_handler(manifest(handler), {path, "other.py"})
 
 
-@pytest.mark.parametrize("path", ["App.py", "src/app.py", "app.txt", "apps.py", "app/main.py", "xapp.so", "apples.so"])
+@pytest.mark.parametrize(
+    "path", ["App.py", "src/app.py", "app.txt", "apps.py", "app/main.py", "xapp.so", "apples.so"]
+)
 def test_another_file_does_not_do(path: str) -> None:
     with pytest.raises(HandlerMissing, match=r"needs the module app\.py or app/__init__\.py"):
         check_python_handler(manifest("app.handler"), {path})
