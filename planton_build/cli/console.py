@@ -171,13 +171,15 @@ class Console:
             self.listen(Note("", f"the job summary cannot be written: {error.strerror}", "warning"))
 
     def _finding_text(self, finding: Finding) -> str:
-        where = ""
+        where, message = "", finding.message
         if finding.file is not None:
             numbers = [str(n) for n in (finding.line, finding.column) if n is not None]
+            # Many messages name file and line themselves, for those who see nothing else.
+            message = message.removeprefix(":".join([finding.file.name, *numbers]) + ": ")
             where = printable(":".join([shown_path(finding.file), *numbers])) + ": "
         label = self.styled(f"error[{finding.code}]", "red", self.err)
         rule = f" ({finding.rule})" if finding.rule else ""
-        text = f"{label}: {where}{printable(finding.message)}{rule}\n"
+        text = f"{label}: {where}{printable(message)}{rule}\n"
         if finding.hint:
             text += f"  {self.styled('hint', 'green', self.err)}: {printable(finding.hint)}\n"
         return text

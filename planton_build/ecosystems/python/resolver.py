@@ -17,12 +17,12 @@ from typing import Protocol
 
 from planton_build.ecosystems.python import uv_failures
 from planton_build.ecosystems.python.inputs import DependencyInput
-from planton_build.ecosystems.python.lock import Lock
+from planton_build.ecosystems.python.lock import Lock, LockedPackage
 from planton_build.ecosystems.python.requirement_syntax import normalise
 from planton_build.ecosystems.python.settings import IndexSettings
 from planton_build.ecosystems.python.uv_command import Answer, run_uv
 from planton_build.ecosystems.python.uv_request import Request, read_output, request_for
-from planton_build.errors import ToolFailed
+from planton_build.errors import NoFittingWheel, ToolFailed
 from planton_build.runtimes.target import Target
 
 UV_GLIBC_MINORS = (17, 28, *range(31, 41))
@@ -88,6 +88,10 @@ class Fitness(Protocol):
         """Return the versions without such a wheel. Raises IndexUnreachable when an index cannot be read."""
         ...
 
+    def require(self, name: str, version: str, file: Path) -> None:
+        """Raise NoFittingWheel, with what the indexes offer, if a version that `file` asks for has none."""
+        ...
+
     def close(self) -> None:
         """Close all connections."""
         ...
@@ -113,6 +117,17 @@ class IndexFitness:
         from planton_build.ecosystems.python.selection import unfit_versions
 
         return unfit_versions(self._target, self._index.offers(name))
+
+    def require(self, name: str, version: str, file: Path) -> None:
+        """Raise NoFittingWheel, with what the indexes offer, if a version has no such wheel."""
+        from planton_build.ecosystems.python.selection import choose
+
+        offers = self._index.offers(name)
+        hashes = frozenset(offer.sha256 for offer in offers if offer.sha256)
+        try:
+            choose(LockedPackage(normalise(name), version, hashes), self._target, offers)
+        except NoFittingWheel as error:
+            raise NoFittingWheel(error.message, hint=error.hint, file=file) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -148,8 +163,8 @@ class UvResolver:
         wheels need more than the target has are excluded, until every pin fits.
         """
         settings = dependencies.index_options.applied_to(settings)
-        with tempfile.TemporaryDirectory(prefix="planton-resolve-") as name:
-            folder = Path(name).resolve()
+        with tempfile.TemporaryDirectory(prefix="planton-resolve-") as temporary:
+            folder = Path(temporary).resolve()
             request = request_for(dependencies, target, folder, self.environment)
             run = _Run(self, request, settings, folder, (upgrade or Upgrade()).kept(pins))
             lower, higher = _platforms(target)
@@ -161,6 +176,8 @@ class UvResolver:
                     found = _resolve_above(run, higher, judge, target)
                     if found is not None:
                         return found
+                if len(unfit := uv_failures.unfit_pins(answer.explanation)) == 1:
+                    judge.require(*unfit[0], dependencies.path)  # says what the indexes offer instead
                 for unknown in uv_failures.unknown_packages(answer.explanation):
                     judge.unfit_versions(unknown)  # says why, when an index could not be read
             raise uv_failures.failure(answer.explanation, dependencies.path, target)

@@ -25,6 +25,7 @@ _UNFIT = re.compile(
     r"([A-Za-z0-9][\w.-]*?)(?:==\S+)? has no wheels with a matching|Wheels are available for `([^`]+)`"
     r"|we only found wheels for `([^`]+)`"
 )
+_UNFIT_PIN = re.compile(r"([A-Za-z0-9][\w.-]*?)==(\S+) has no wheels with a matching")
 _UNKNOWN = re.compile(
     r"Because (?:there are no versions of )?([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])? was not found in"
 )
@@ -41,6 +42,11 @@ _OTHER_PYTHON = re.compile(r"requires Python ?([<>=!~][^ ]*)")
 def unknown_packages(explanation: str) -> list[str]:
     """Return the packages that no index knows, according to uv. It also says so after an HTTP 401 or 403."""
     return sorted(set(_UNKNOWN.findall(explanation)))
+
+
+def unfit_pins(explanation: str) -> list[tuple[str, str]]:
+    """Return the names and versions that are asked for exactly and have wheels for other targets only."""
+    return sorted(set(_UNFIT_PIN.findall(explanation)))
 
 
 def unbuilt_projects(explanation: str) -> set[str]:
