@@ -161,7 +161,7 @@ def chalice(work: Path, function: Function, pins: Sequence[str]) -> tuple[Conten
 
 
 def sam(work: Path, function: Function, pins: Sequence[str]) -> tuple[Contender, Path]:
-    """Return `sam build --cached`, which makes a folder and no ZIP; and the file to change."""
+    """Return `sam build --cached` with a ZIP of the folder that it makes; and the file to change."""
     programs, project = installed(work, "aws-sam-cli"), work / "sam"
     forget(project)
     (project / "src").mkdir(parents=True)
@@ -180,8 +180,12 @@ def sam(work: Path, function: Function, pins: Sequence[str]) -> tuple[Contender,
         "Resources": {"Function": {"Type": "AWS::Serverless::Function", "Properties": properties}},
     }
     (project / "template.json").write_text(json.dumps(template))
-    command = [str(programs / "sam"), "build", "--cached", "--template", "template.json"]
-    return Contender("sam build --cached", command, project, _peer_environment(programs)), source
+    script = (
+        "set -e\nsam build --cached --template template.json\nrm -f function.zip\n"
+        "cd .aws-sam/build/Function\nzip -qr ../../../function.zip ."
+    )
+    environ = _peer_environment(programs)
+    return Contender("sam build --cached + zip", ["sh", "-c", script], project, environ), source
 
 
 def _peer_environment(programs: Path) -> Mapping[str, str]:
