@@ -502,7 +502,7 @@ def handler(event, context):
     assert seen["cwd"] == seen["path"][0] == seen["env"]["LAMBDA_TASK_ROOT"]
     assert seen["cwd"].endswith("/var/task")
     assert str(Path.home()) != seen["home"]
-    assert not any("site-packages" in folder for folder in seen["path"])
+    assert not any(Path(folder).name == "site-packages" for folder in seen["path"])
     root = Path(seen["cwd"]).parents[1]
     assert {Path(seen["home"]).parent, Path(seen["tmp"]).parent} == {root}
     assert not root.exists()
