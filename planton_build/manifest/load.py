@@ -33,8 +33,8 @@ _KIND = re.compile(
 def looks_like_manifest(path: Path) -> bool:
     """Tell quickly, without parsing, whether a file may hold an `AwsLambda` document.
 
-    For discovery: a file that cannot be read, or is larger than a manifest may be, is none. So is one whose
-    suffix is neither `.yaml` nor `.yml`.
+    For discovery: a file that is larger than a manifest may be is none. So is one whose suffix is neither
+    `.yaml` nor `.yml`. One that must not be read may be a manifest, which would be passed over in silence.
     """
     if path.suffix.lower() not in _SUFFIXES:
         return False
@@ -44,6 +44,8 @@ def looks_like_manifest(path: Path) -> bool:
             return False
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES)
+    except PermissionError:
+        return True  # reading it says what is wrong
     except OSError:
         return False
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # a UTF-16 manifest: reading it says what is wrong

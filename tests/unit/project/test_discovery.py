@@ -257,3 +257,23 @@ def test_the_defects_of_configuration(defect):
         load(PROJECTS / defect)
     assert caught.value.findings[0].file == PROJECTS / defect / "planton.toml"
     assert caught.value.findings[0].line is not None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
+def test_a_file_that_may_not_be_read_is_named_and_not_passed_over():
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        shut = Path(name) / "lambda.yaml"
+        shut.write_text("kind: AwsLambda\n")
+        shut.chmod(0o600 if os.geteuid() == 0 else 0)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(ManifestUnreadable, match="cannot be read: Permission denied") as caught:
+                load(Path(name))
+            assert caught.value.findings[0].file == shut
+        finally:
+            os.seteuid(before)
