@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,26 +59,14 @@ def main() -> None:
 @aws_options
 @output_options
 @with_console
-def apply(
-    console: Console,
-    paths: tuple[Path, ...],
-    local: bool,
-    region: str | None,
-    profile: str | None,
-) -> None:
+def apply(console: Console, paths: tuple[Path, ...], **aws: Any) -> None:
     """Create or update every function below PATH (default: the current folder), and wait until it is ready.
 
     Configuration and code are compared with AWS first; where nothing differs, nothing is called.
     """
-    from planton_build.cli.aws import Accounts
-    from planton_build.deploy.functions import apply_all, plan_all
+    from planton_build.deploy.functions import apply_all
 
-    accounts = Accounts(local=local, region=region, profile=profile)
-    manifests = _manifests(paths, accounts)
-    show_warnings(console, manifests)
-    deployments = plan_all(manifests, accounts.of)
-    for deployment in deployments:
-        _show(console, deployment)
+    deployments = _planned(console, paths, aws)
     applied = apply_all(deployments, console.listen)
     console.stop_progress()
     if console.as_json:
@@ -104,29 +92,29 @@ def apply(
 @aws_options
 @output_options
 @with_console
-def plan(
-    console: Console,
-    paths: tuple[Path, ...],
-    local: bool,
-    region: str | None,
-    profile: str | None,
-) -> int:
+def plan(console: Console, paths: tuple[Path, ...], **aws: Any) -> int:
     """Compare every function below PATH with AWS and show the difference. Nothing is changed."""
-    from planton_build.cli.aws import Accounts
-    from planton_build.deploy.functions import plan_all
-
-    accounts = Accounts(local=local, region=region, profile=profile)
-    manifests = _manifests(paths, accounts)
-    show_warnings(console, manifests)
-    deployments = plan_all(manifests, accounts.of)
-    for deployment in deployments:
-        _show(console, deployment)
+    deployments = _planned(console, paths, aws)
     if console.as_json:
         console.json({"functions": [_json(deployment) for deployment in deployments]})
     console.summary(_markdown(deployments))
     waiting = sum(1 for deployment in deployments if not deployment.plan.empty)
     console.print(f"{waiting} to deploy, {len(deployments) - waiting} unchanged")
     return EXIT_CHANGES if waiting else 0
+
+
+def _planned(console: Console, paths: Sequence[Path], aws: Mapping[str, Any]) -> list[Deployment]:
+    """Plan every function below some paths and show what would change. `aws` is what `aws_options` gives."""
+    from planton_build.cli.aws import Accounts
+    from planton_build.deploy.functions import plan_all
+
+    accounts = Accounts(**aws)
+    manifests = _manifests(paths, accounts)
+    show_warnings(console, manifests)
+    deployments = plan_all(manifests, accounts.of)
+    for deployment in deployments:
+        _show(console, deployment)
+    return deployments
 
 
 def _manifests(paths: Sequence[Path], accounts: Accounts) -> list[Manifest]:
