@@ -18,7 +18,7 @@ from planton_build.artifact import Artifact, FileSize, PackageShare, largest_of,
 from planton_build.audit.size import SizeReport, check_size
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.protocol import Dependencies, Ecosystem, Package
-from planton_build.errors import RuntimeUnsupported
+from planton_build.errors import RuntimeUnsupported, SourceInvalid
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.files import sha256_of
 from planton_build.parallel import each
@@ -69,12 +69,17 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
     ecosystem = ecosystem_of(project, workshop)
     dependencies = ecosystem.dependencies(project)
     sources = source_files(project, carried=dependencies.carries_sources)
-    key = _key(project, dependencies.fingerprint, sources)
+    contents = [_content_of(file) for file in sources]
+    key = _key(project, dependencies.fingerprint, sources, contents)
     artifact = _recorded(workshop.store, key)
     cached = artifact is not None
     if artifact is None:
         packages = dependencies.packages()
-        artifact = _assemble(project, packages, sources, ecosystem, workshop)
+        own = [
+            _source_member(file, content, workshop.store)
+            for file, content in zip(sources, contents, strict=True)
+        ]
+        artifact = _assemble(project, packages, own, ecosystem, workshop)
         _remember(workshop.store, key, artifact)
     check_size(
         SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
@@ -107,9 +112,25 @@ def ecosystem_of(project: FunctionProject, workshop: Workshop) -> Ecosystem:
     return ecosystem
 
 
-def _key(project: FunctionProject, fingerprint: object, sources: Sequence[SourceFile]) -> str:
+def _content_of(file: SourceFile) -> str:
+    """Return what stands for a source file's content in the key: its SHA-256, or a link's target."""
+    if file.link_target is not None:
+        return f"-> {file.link_target}"
+    try:
+        return sha256_of(file.path)
+    except OSError as error:
+        raise SourceInvalid(
+            f"{file.archive_path} cannot be read: {error.strerror}",
+            hint="make it readable, or leave it out with exclude; if it was just removed, build again",
+            file=file.path,
+        ) from error
+
+
+def _key(
+    project: FunctionProject, fingerprint: object, sources: Sequence[SourceFile], contents: Sequence[str]
+) -> str:
     listing = [
-        (file.archive_path, file.executable, file.link_target or sha256_of(file.path)) for file in sources
+        (file.archive_path, file.executable, content) for file, content in zip(sources, contents, strict=True)
     ]
     options = project.options
     handler = project.manifest.model.spec.handler
@@ -158,14 +179,13 @@ def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
 def _assemble(
     project: FunctionProject,
     packages: Sequence[Package],
-    sources: Sequence[SourceFile],
+    own: Sequence[Member],
     ecosystem: Ecosystem,
     workshop: Workshop,
 ) -> Artifact:
     """Join packages and sources, check the result, and write the ZIP into the store."""
     from planton_build.archive.merge import merge
 
-    own = [_source_member(file, workshop.store) for file in sources]
     groups = [_without(project.options.package_exclude, package.members) for package in packages]
     members = merge([*groups, own])
     ecosystem.check_handler(project, {member.path for member in members})
@@ -187,14 +207,25 @@ def _assemble(
     )
 
 
-def _source_member(file: SourceFile, store: Store) -> Member:
+def _source_member(file: SourceFile, content: str, store: Store) -> Member:
+    """Compress a source file, and refuse it when it is no longer what the key was made of.
+
+    The artifact would be kept under the key of other sources, and be taken for theirs later.
+    """
     from planton_build.archive.compress import member_from_file, member_from_symlink
 
     if file.link_target is not None:
         return member_from_symlink(file.link_target, archive_path=file.archive_path, origin="", store=store)
-    return member_from_file(
+    member = member_from_file(
         file.path, archive_path=file.archive_path, executable=file.executable, origin="", store=store
     )
+    if member.sha256 != content:
+        raise SourceInvalid(
+            f"{file.archive_path} was changed while it was being built",
+            hint="build again when nothing writes to the sources",
+            file=file.path,
+        )
+    return member
 
 
 def _without(patterns: Sequence[str], members: Sequence[Member]) -> Sequence[Member]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Callable
@@ -227,3 +228,45 @@ def test_results_come_in_the_order_of_the_projects(make: Make, workshop: Worksho
     results = build_all(projects, workshop)
     assert [built.project for built in results] == projects
     assert len({built.artifact.sha256 for built in results}) == 8
+
+
+def edited_meanwhile(workshop: Workshop, path: Path) -> Workshop:
+    """Let `path` be edited after the sources were hashed, when the packages are asked for."""
+    real = workshop.ecosystems("python")
+    assert real is not None
+
+    class Dependencies:
+        fingerprint, lock_path, carries_sources = [], None, False
+
+        def packages(self) -> list[Any]:
+            path.write_text("def handler(e, c): return 'edited'\n")
+            return []
+
+    class Editing:
+        check_handler = real.check_handler
+
+        def dependencies(self, project: FunctionProject) -> Any:
+            return Dependencies()
+
+    return replace(workshop, ecosystems=lambda _: Editing())
+
+
+def test_a_source_edited_during_the_build_is_never_kept_as_the_build_of_the_old_one(
+    make: Make, workshop: Workshop
+) -> None:
+    project = make()
+    path = project.options.source / "app.py"
+    before = path.read_text()
+    with pytest.raises(SourceInvalid, match=r"app\.py was changed while it was being built"):
+        build(project, edited_meanwhile(workshop, path))
+    path.write_text(before)
+    with zipfile.ZipFile(build(project, workshop).artifact.path) as archive:
+        assert archive.read("app.py").decode() == before
+
+
+def test_a_link_is_not_taken_for_a_file_whose_digest_is_its_target(make: Make, workshop: Workshop) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    first = build(make(files={digest: "", "odd": "x"}), workshop)
+    (first.project.options.source / "odd").unlink()
+    (first.project.options.source / "odd").symlink_to(digest)
+    assert not build(first.project, workshop).cached

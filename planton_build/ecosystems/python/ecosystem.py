@@ -121,17 +121,20 @@ class PythonEcosystem:
             listener=self._listener,
         )
         lock = outcome.lock
+        digests = _local_digests(lock)
         own = os.path.realpath(project.options.source)
         return PythonDependencies(
             lock=lock,
             lock_path=outcome.path,
-            fingerprint=_fingerprint(lock),
+            fingerprint=[*_pins(lock), *digests],
             carries_sources=any(os.path.realpath(local.folder) == own for local in lock.local),
             state=outcome.state,
-            fetch=lambda: self._packages(project, lock, source.index_options),
+            fetch=lambda: self._packages(project, lock, digests, source.index_options),
         )
 
-    def _packages(self, project: FunctionProject, lock: Lock, options: IndexOptions) -> Sequence[Package]:
+    def _packages(
+        self, project: FunctionProject, lock: Lock, digests: Sequence[str], options: IndexOptions
+    ) -> Sequence[Package]:
         from planton_build.ecosystems.python.wheel import wheel_members
         from planton_build.ecosystems.python.wheelhouse import Wheelhouse, damaged
 
@@ -167,10 +170,10 @@ class PythonEcosystem:
             if broken.result():
                 wheelhouse.fetch(lock)  # damaged wheels are gone from the store: fetch them again
                 packages = packages or read()
-        return [*packages, *self._local_packages(project, lock, options)]
+        return [*packages, *self._local_packages(project, lock, digests, options)]
 
     def _local_packages(
-        self, project: FunctionProject, lock: Lock, options: IndexOptions
+        self, project: FunctionProject, lock: Lock, digests: Sequence[str], options: IndexOptions
     ) -> Sequence[Package]:
         if not lock.local:
             return []
@@ -183,10 +186,11 @@ class PythonEcosystem:
                 project.target,
                 self._store,
                 lambda: self._indexes.settings(options),
+                digest=digest,
                 scripts=project.options.scripts,
                 environment=self._environment,
             )
-            for local in lock.local
+            for local, digest in zip(lock.local, digests, strict=True)
         ]
 
     def check_handler(self, project: FunctionProject, paths: Collection[str]) -> None:
@@ -231,11 +235,15 @@ class _LateResolver:
         return resolver.resolve(dependencies, target, settings, pins=pins, upgrade=upgrade or Upgrade())
 
 
-def _fingerprint(lock: Lock) -> object:
-    """Return what decides the packages' files: pins with hashes, and the contents of local projects."""
-    pins = [(package.name, package.version, sorted(package.hashes)) for package in lock.packages]
-    if not lock.local:
-        return pins
-    from planton_build.ecosystems.python.project_files import digest_of, project_files
+def _pins(lock: Lock) -> list[object]:
+    """Return what decides the files of the locked packages."""
+    return [(package.name, package.version, sorted(package.hashes)) for package in lock.packages]
 
-    return [*pins, *(digest_of(project_files(local.folder)) for local in lock.local)]
+
+def _local_digests(lock: Lock) -> list[str]:
+    """Return what decides the files of the local projects: their own contents."""
+    if not lock.local:
+        return []
+    from planton_build.ecosystems.python.project_files import project_digest
+
+    return [project_digest(local.folder) for local in lock.local]

@@ -50,6 +50,7 @@ def local_package(
     store: Store,
     settings: Callable[[], IndexSettings],
     *,
+    digest: str | None = None,
     scripts: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Package:
@@ -63,24 +64,31 @@ def local_package(
         target: what the package is for.
         store: keeps the wheel.
         settings: gives the indexes to fetch the build backend from; only called for a build.
+        digest: what `project_digest` said of the project when it was made part of a build's key.
         scripts: whether to add the commands of the project.
         environment: the caller's environment, of which uv gets what it needs; by default this process's.
 
     Raises:
         ContainerRequired: the wheel holds code for one machine, or one version of Python.
-        LocalProjectFailed: the project cannot be built; the message has the backend's last lines.
+        LocalProjectFailed: the project cannot be built; the message has the backend's last lines. Also when
+            its files change meanwhile: the wheel would be kept under the digest of other files.
         WheelInvalid: the backend made a wheel against the rules.
         ToolFailed: uv cannot be run.
         SourceInvalid: the folder cannot be read.
         CacheBroken: the store cannot be written.
     """
     files = project_files(project.folder)
-    key = key_of("project", _FORMAT, digest_of(files))
+    found = digest_of(files)
+    if digest is not None and found != digest:
+        raise _changed(project)
+    key = key_of("project", _FORMAT, found)
     record = store.record("projects", key)
     if record is None or not store.intact("wheels", record["sha256"]):
         record = _built(
             project, files, store, settings, dict(os.environ) if environment is None else environment
         )
+        if digest_of(project_files(project.folder)) != found:
+            raise _changed(project)
         store.put_record("projects", key, record)
     filename = str(record["filename"])
     _check_tags(project, filename, target)
@@ -153,6 +161,14 @@ def _run_backend(
         if answer.returncode == 0 and len(wheels) == 1:
             return wheels[0]
     raise _failure(project, answer.explanation)
+
+
+def _changed(project: LocalProject) -> LocalProjectFailed:
+    return LocalProjectFailed(
+        f"{project.folder.name} was changed while it was being built",
+        hint="build again when nothing writes to the project",
+        file=project.folder,
+    )
 
 
 def _failure(project: LocalProject, explanation: str) -> LocalProjectFailed:

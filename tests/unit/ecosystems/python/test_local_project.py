@@ -296,6 +296,17 @@ def test_a_wheel_against_the_rules_is_refused(
         local_package(local, arm, store, settings)
 
 
+def test_a_project_edited_after_it_became_part_of_a_key_is_refused(
+    project: Callable[..., LocalProject], arm: Target, store: Store, settings: Callable[[], IndexSettings]
+) -> None:
+    local = project()
+    digest = project_digest(local.folder)
+    (local.folder / "src/my_project/__init__.py").write_text("edited = True\n")
+    with pytest.raises(LocalProjectFailed, match="was changed while it was being built"):
+        local_package(local, arm, store, settings, digest=digest)
+    local_package(local, arm, store, settings, digest=project_digest(local.folder))
+
+
 def test_ignored_files_caches_and_secrets_are_no_part_of_a_project(
     project: Callable[..., LocalProject],
 ) -> None:
