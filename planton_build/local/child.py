@@ -104,6 +104,7 @@ def _register_layer(environ: Environ, start_response: StartResponse) -> Iterable
     wanted = json.loads(environ["wsgi.input"].read(length))
     arn: str = wanted["arn"]
     *_, owner, _, name, version = arn.split(":")
+    # Private, because no call of moto chooses the version number; hence the upper bound on its version.
     layers = models.lambda_backends[wanted["account"]][wanted["region"]]._layers._layers  # noqa: SLF001
     made = models.LayerVersion({"LayerName": name, "Content": {"ZipFile": ""}}, owner, wanted["region"])
     layer = layers.setdefault(name, models.Layer(made))

@@ -106,7 +106,7 @@ def _is_lambda(root: yaml.Node) -> bool:
 
 def _read(document: Document, source: SourceText, level: Level) -> tuple[Manifest | None, list[Finding]]:
     """Read one document: a manifest, or what is wrong with it."""
-    assert isinstance(document.root, yaml.MappingNode)  # noqa: S101  _is_lambda
+    assert isinstance(document.root, yaml.MappingNode)  # noqa: S101  # `_is_lambda` has seen to it
     reader = NodeReader(source.file)
     plain = reader.read(document.root)
     try:

@@ -68,11 +68,6 @@ def real(text: str) -> float:
     return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-def boolean(text: str) -> bool:
-    """Return the value of a scalar tagged BOOL."""
-    return text in _TRUE
-
-
 def leading_zero(text: str) -> bool:
     """Tell whether a number is octal to YAML 1.1 and decimal to YAML 1.2, such as `0512`."""
     digits = text.lstrip("+-").replace("_", "")

@@ -217,6 +217,7 @@ def _dangling(
 
 def _target_of(path: Path) -> str:
     """Return a symlink's text as it is written on POSIX systems."""
+    # os.readlink: Path would normalise what the link says.
     target = os.fsencode(os.readlink(path)).decode("utf-8", "surrogateescape")  # noqa: PTH115
     return target.replace(os.sep, "/")
 

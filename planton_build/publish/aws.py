@@ -15,11 +15,9 @@ from planton_build.publish.aws_errors import clean, explained
 if TYPE_CHECKING:
     import boto3.session
     import botocore.session
-    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sts import STSClient
 
 _UNREAD = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
 """botocore's settings that name the user's own configuration, and what stands in for each."""
@@ -101,19 +99,9 @@ class Aws:
         client: LambdaClient = self._client("lambda", region)
         return client
 
-    def sts(self, region: str | None = None) -> STSClient:
-        """Return the STS client of a region."""
-        client: STSClient = self._client("sts", region)
-        return client
-
     def iam(self, region: str | None = None) -> IAMClient:
         """Return the IAM client; the region only chooses the partition."""
         client: IAMClient = self._client("iam", region)
-        return client
-
-    def ec2(self, region: str | None = None) -> EC2Client:
-        """Return the EC2 client of a region."""
-        client: EC2Client = self._client("ec2", region)
         return client
 
     def _open(self) -> boto3.session.Session:
@@ -133,7 +121,7 @@ class Aws:
                     )
             return self._session
 
-    def _client(self, service: Literal["s3", "lambda", "sts", "iam", "ec2"], region: str | None) -> Any:
+    def _client(self, service: Literal["s3", "lambda", "iam"], region: str | None) -> Any:
         with self._lock:
             key = (service, self.region(region))
             if key not in self._clients:

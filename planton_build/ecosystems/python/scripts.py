@@ -75,6 +75,7 @@ def _script(member: Member, python: str, store: Store) -> Member:
 
 def _entry_points(member: Member) -> Iterator[tuple[str, str]]:
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    # Keep the case of names: the documented way, which the stubs do not know.
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
         parser.read_string(_content(member).decode("utf-8"))

@@ -20,7 +20,7 @@ def initialize_client(user_agent: str) -> None:
     _user_agent = user_agent
 
 
-def next() -> tuple[bytes, dict[str, str | int | None]]:  # noqa: A001
+def next() -> tuple[bytes, dict[str, str | int | None]]:  # noqa: A001  # awslambdaric calls it so
     """Wait for an invocation. Return its payload and its headers."""
     status, body, headers = _request("GET", f"{_PREFIX}/next", None, {})
     if status != http.client.OK:

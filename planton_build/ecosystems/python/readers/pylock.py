@@ -47,6 +47,7 @@ def read_pylock(
     _check_offered(path, "extra", extras, locked.extras or ())
     _check_offered(path, "group", groups, locked.dependency_groups or ())
     chosen = locked.select(
+        # A plain dict with every key that the TypedDict of `packaging` names.
         environment=marker_environment(target),  # type: ignore[arg-type]
         tags=wheel_tags(target),
         extras=extras,
