@@ -230,6 +230,24 @@ class CacheBroken(PlantonError):
     code, exit_code = "cache_broken", 45
 
 
+class NativeCodeUnloadable(PlantonError):
+    """A native file of the artifact would not load on the target: architecture, glibc, or a missing library."""
+
+    code, exit_code = "native_code_unloadable", 46
+
+
+class DependencyMissing(PlantonError):
+    """A package of the artifact requires another that neither the artifact nor the runtime has."""
+
+    code, exit_code = "dependency_missing", 47
+
+
+class VerifyFailed(PlantonError):
+    """The handler could not be imported, or failed, inside the runtime's container."""
+
+    code, exit_code = "verify_failed", 48
+
+
 # Publishing and AWS at large: 50 to 59.
 
 
@@ -339,3 +357,66 @@ class InvocationFailed(PlantonError):
     """The function ran and raised, exited, or ran out of time."""
 
     code, exit_code = "invocation_failed", 73
+
+
+# Containers: 80 to 89.
+
+
+class EngineUnavailable(PlantonError):
+    """No container engine answers, or it stopped in the middle of a build."""
+
+    code, exit_code = "engine_unavailable", 80
+
+
+class ImageUnavailable(PlantonError):
+    """A build or runtime image is neither on the engine nor to be had from its registry."""
+
+    code, exit_code = "image_unavailable", 81
+
+
+class ImageMismatch(PlantonError):
+    """An image is not what it is said to be: another architecture, another digest, or no build image."""
+
+    code, exit_code = "image_mismatch", 82
+
+
+class EmulationMissing(PlantonError):
+    """The engine's machine cannot run programs of the target's architecture."""
+
+    code, exit_code = "emulation_missing", 83
+
+
+class CompileFailed(PlantonError):
+    """A package could not be built from its sources; the message has the compiler's or backend's own words."""
+
+    code, exit_code = "compile_failed", 84
+
+
+class ContainerOutOfMemory(PlantonError):
+    """A build needed more memory than its container may have."""
+
+    code, exit_code = "container_out_of_memory", 85
+
+
+class ContainerTimeout(PlantonError):
+    """A build took longer than its container may run."""
+
+    code, exit_code = "container_timeout", 86
+
+
+class ContainerDiskFull(PlantonError):
+    """The engine's disk was full in the middle of a build."""
+
+    code, exit_code = "container_disk_full", 87
+
+
+class CommandsFailed(PlantonError):
+    """One of the configured `commands` failed in the build container."""
+
+    code, exit_code = "commands_failed", 88
+
+
+class SystemPackagesFailed(PlantonError):
+    """The configured `system-packages` could not be installed in the build container."""
+
+    code, exit_code = "system_packages_failed", 89
