@@ -5,6 +5,7 @@ Nothing of the host is mounted, so that a remote engine works as well and no fil
 
 from __future__ import annotations
 
+import posixpath
 import tempfile
 import threading
 import time
@@ -21,7 +22,7 @@ from planton_build.errors import (
 )
 from planton_build.interrupts import undone_on_interrupt
 from planton_build.sandbox.engine import Engine, engine_errors
-from planton_build.sandbox.files import Input, unpack, write_tar
+from planton_build.sandbox.files import Input, first_file, unpack, write_tar
 from planton_build.sandbox.job import ENVIRONMENT, PYTHON, SECRETS, Job, Limits, Outcome
 from planton_build.sandbox.strays import labels_of_this_process, remove_strays
 
@@ -105,15 +106,23 @@ class Sandbox:
                 "or Docker Desktop; or point DOCKER_HOST at a machine of that architecture",
             )
 
-    def _machine_of(self, image: str) -> str:
-        """Return the architecture of the image's interpreter, from its file: nothing is started."""
-        job = Job("reading the image's architecture", image, "", _PROBE, output=None)
-        container = self._create(job)
+    def read(self, image: str, path: str, *, limit: int) -> bytes:
+        """Return the first bytes of a file of an image, at most `limit`, following links. Nothing is started.
+
+        Raises:
+            ImageMismatch: the image has no such file.
+            EngineUnavailable: the engine fails.
+        """
+        container = self._create(Job(f"reading {path} of an image", image, "", _PROBE, output=None))
         with undone_on_interrupt(lambda: self._remove(container)):
             try:
-                head = self._head_of(container, PYTHON, image)
+                return self._head_of(container, path, image, limit)
             finally:
                 self._remove(container)
+
+    def _machine_of(self, image: str) -> str:
+        """Return the architecture of the image's interpreter, from its file."""
+        head = self.read(image, PYTHON, limit=64)
         if head[:4] != b"\x7fELF":
             raise ImageMismatch(
                 f"{PYTHON} in the image {self._name(image)} is no program", hint="use a Lambda build image"
@@ -121,11 +130,7 @@ class Sandbox:
         number = int.from_bytes(head[18:20], "little")
         return _MACHINES.get(number, f"ELF machine {number}")
 
-    def _head_of(self, container: str, path: str, image: str) -> bytes:
-        """Return the first bytes of a file in a container, following links."""
-        import posixpath
-        import tarfile
-
+    def _head_of(self, container: str, path: str, image: str, limit: int) -> bytes:
         import docker
 
         for _ in range(10):
@@ -143,8 +148,7 @@ class Sandbox:
             if target := status.get("linkTarget"):
                 path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
                 continue
-            first = next(iter(pieces), b"")
-            return bytes(first[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + 64])
+            return first_file(pieces, limit)
         raise ImageMismatch(f"{path} in the image {self._name(image)} is a circle of links")
 
     def _name(self, image: str) -> str:

@@ -123,6 +123,14 @@ def unpack(pieces: Iterable[bytes], into: Path, *, what: str) -> list[Path]:
     return sorted(found)
 
 
+def first_file(pieces: Iterable[bytes], limit: int) -> bytes:
+    """Return the first bytes, at most `limit`, of the first file in a tar stream; b"" without one."""
+    with tarfile.open(fileobj=_Pieces(iter(pieces)), mode="r|") as archive:
+        entry = archive.next()
+        content = archive.extractfile(entry) if entry is not None and entry.isreg() else None
+        return content.read(limit) if content is not None else b""
+
+
 def _place(entry: tarfile.TarInfo, into: Path, what: str) -> Path | None:
     """Return where a file goes, or None for a folder."""
     if entry.isdir():
