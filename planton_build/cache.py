@@ -20,8 +20,21 @@ from typing import Any, Literal, TypeAlias
 from planton_build.errors import CacheBroken
 from planton_build.files import UNFINISHED, sha256_of, write_atomic
 
-BlobKind: TypeAlias = Literal["wheels", "deflated", "artifacts"]
-RecordKind: TypeAlias = Literal["builds", "members", "offers", "projects", "exports", "layers"]
+BlobKind: TypeAlias = Literal["wheels", "sdists", "deflated", "artifacts"]
+RecordKind: TypeAlias = Literal[
+    "builds",
+    "members",
+    "offers",
+    "projects",
+    "exports",
+    "layers",
+    "native",
+    "metadata",
+    "compiled",
+    "bytecode",
+    "images",
+    "downloads",
+]
 
 LEFTOVER_SECONDS = 86_400.0
 """Age at which a temporary file counts as left behind: no build takes a day."""

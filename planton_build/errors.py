@@ -154,6 +154,19 @@ class NoFittingWheel(PlantonError):
 
     code, exit_code = "no_fitting_wheel", 33
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        file: Path | None = None,
+        findings: Sequence[Finding] = (),
+        has_sdist: bool = False,
+    ) -> None:
+        """Take what every error takes; `has_sdist` tells that the index offers the sources."""
+        super().__init__(message, hint=hint, file=file, findings=findings)
+        self.has_sdist = has_sdist
+
 
 class IndexUnreachable(PlantonError):
     """A package index or a file on it cannot be read."""

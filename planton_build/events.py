@@ -32,6 +32,15 @@ class StepAdvanced:
 
 
 @dataclass(frozen=True, slots=True)
+class StepOutput:
+    """A program that a step runs has written a line. `step` says what it does, such as `building crcmod`."""
+
+    function: str
+    step: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A step ended well. `detail` is one short phrase for people, such as `38 wheels, 12 fetched`."""
 
@@ -50,7 +59,7 @@ class Note:
     level: Literal["info", "warning"] = "info"
 
 
-Event: TypeAlias = StepStarted | StepAdvanced | StepFinished | Note
+Event: TypeAlias = StepStarted | StepAdvanced | StepOutput | StepFinished | Note
 Listener: TypeAlias = Callable[[Event], None]
 
 

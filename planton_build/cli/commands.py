@@ -6,6 +6,7 @@ import errno
 import functools
 import io
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import click
 from planton_build.cli.console import Console
 from planton_build.errors import CacheBroken, PlantonError
 from planton_build.events import Note
+from planton_build.interrupts import undo_all
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -26,8 +28,15 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells report it (POSIX)."""
+TERMINATED = 143
+"""Exit code after SIGTERM, which CI systems send to end a job: 128 + SIGTERM."""
 GRACE_SECONDS = 1.0
 """How long threads have after Ctrl-C to end by themselves, and to remove their temporary files."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by SIGTERM instead of Ctrl-C; what follows is the same."""
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -137,11 +146,14 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
             # A name that the terminal's encoding lacks is shown escaped, as Python itself does it on stderr.
             sys.stdout.reconfigure(errors="backslashreplace")
         console = Console(as_json=as_json, quiet=quiet)
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             code = command(console, *args, **options) or 0
         except PlantonError as error:
             console.error(error)
             code = _exit_code(error)
+        except Terminated:
+            code = TERMINATED
         except KeyboardInterrupt:
             code = INTERRUPTED
         except OSError as error:
@@ -150,14 +162,19 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
             code = explained.exit_code
         finally:
             console.stop_progress()
-        if code == INTERRUPTED:
-            _leave_threads()
+        if code in (INTERRUPTED, TERMINATED):
+            undo_all()
+            _leave_threads(code)
         sys.exit(code)
 
     return run
 
 
-def _leave_threads() -> None:
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def _leave_threads(code: int) -> None:
     """End the process though threads still work, if they do so after `GRACE_SECONDS`.
 
     Python itself would wait for them, which may be as long as a download. What they write is whole or absent.
@@ -171,7 +188,7 @@ def _leave_threads() -> None:
     if any(thread.is_alive() for thread in others):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(INTERRUPTED)
+        os._exit(code)
 
 
 def _explained(error: OSError) -> PlantonError:

@@ -8,7 +8,10 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from planton_build.events import Event, StepAdvanced, StepFinished, StepStarted
+from planton_build.events import Event, StepAdvanced, StepFinished, StepOutput, StepStarted
+
+_LINE = 48
+"""Characters of a program's last line that are shown."""
 
 
 class Progress:
@@ -39,11 +42,22 @@ class Progress:
             if (known := self._tasks.get((event.function, event.step))) is not None:
                 self._rich.advance(known, event.amount)
                 self._rich.update(known, amount=self._amount(known))
+        elif isinstance(event, StepOutput):
+            self._show_line(event)
         elif (
             isinstance(event, StepFinished)
             and (done := self._tasks.pop((event.function, event.step), None)) is not None
         ):
             self._rich.remove_task(done)
+
+    def _show_line(self, event: StepOutput) -> None:
+        """Show the last line of a program beside its step, which begins with its first line."""
+        key = (event.function, event.step)
+        if key not in self._tasks:
+            self._tasks[key] = self._rich.add_task(event.step, total=None, function=event.function, amount="")
+            self._units[self._tasks[key]] = "lines"
+        line = "".join(letter if letter.isprintable() else " " for letter in event.line)
+        self._rich.update(self._tasks[key], amount=line[-_LINE:])
 
     def _amount(self, task: TaskID) -> str:
         completed = self._rich.tasks[self._rich.task_ids.index(task)].completed

@@ -24,11 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 from pydantic_core import ErrorDetails
 
 from planton_build.errors import ConfigInvalid, Finding
 from planton_build.project import values
+from planton_build.project.function import ContainerMode
 
 MAX_BYTES = 1 << 20
 """Largest configuration file, in bytes."""
@@ -59,13 +60,25 @@ class Options(BaseModel):
     exclude: Annotated[tuple[str, ...], BeforeValidator(values.patterns_of)] = ()
     package_exclude: Annotated[tuple[str, ...], BeforeValidator(values.patterns_of)] = ()
     scripts: StrictBool = False
+    bytecode: StrictBool = False
+    container: Annotated[ContainerMode, BeforeValidator(values.container_of)] = "auto"
+    build_image: Annotated[str | None, BeforeValidator(values.image_of)] = None
+    runtime_image: Annotated[str | None, BeforeValidator(values.image_of)] = None
+    system_packages: Annotated[tuple[str, ...], BeforeValidator(values.system_packages_of)] = ()
+    commands: Annotated[tuple[str, ...], BeforeValidator(values.texts_of)] = ()
+    container_memory: Annotated[int, BeforeValidator(values.memory_of)] = 4 << 30
+    container_timeout: Annotated[int, BeforeValidator(values.seconds_of)] = 3600
+    allow: Annotated[dict[str, str], BeforeValidator(values.reasons_of)] = Field(default_factory=dict)
     bucket: Annotated[str | None, BeforeValidator(values.bucket_of)] = None
     prefix: Annotated[str, BeforeValidator(values.prefix_of)] = ""
     max_size: Annotated[int | None, BeforeValidator(values.size_of)] = None
 
 
 OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
-LIST_OPTIONS = frozenset({"extras", "groups", "include", "exclude", "package_exclude"})
+LIST_OPTIONS = frozenset(
+    {"extras", "groups", "include", "exclude", "package_exclude", "system_packages", "commands"}
+)
+SWITCHES = frozenset({"scripts", "bytecode"})
 PATH_OPTIONS = frozenset({"source", "dependencies"})
 RESERVED_TABLES = frozenset({"deploy"})
 """Tables that belong to another command: accepted here, and read there."""

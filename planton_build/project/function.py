@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from planton_build.manifest.document import Manifest
 from planton_build.runtimes.target import Target
+
+ContainerMode: TypeAlias = Literal["auto", "always", "never"]
+"""`auto` builds in a container what no wheel gives, `always` does everything there, `never` refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,11 @@ class BuildOptions:
     to look for one (`ecosystems/python/inputs.py` has the order). `include` and `exclude` are gitignore-style
     patterns over the source folder, `package_exclude` over the files that packages bring (archive paths).
     `max_size` is a budget in unzipped bytes.
+
+    `container` says what is done in build containers. `build_image` and `runtime_image` name images other
+    than Amazon's; `{runtime}` and `{architecture}` stand for the target's. `system_packages` are installed
+    there, `commands` run there. `container_memory` (bytes) and `container_timeout` (seconds) limit each container.
+    `bytecode` adds `.pyc` files. `allow` maps what the audit may let pass to the reason why.
     """
 
     source: Path
@@ -27,6 +37,15 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     package_exclude: tuple[str, ...] = ()
     scripts: bool = False
+    bytecode: bool = False
+    container: ContainerMode = "auto"
+    build_image: str | None = None
+    runtime_image: str | None = None
+    system_packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    container_memory: int = 4 << 30
+    container_timeout: int = 3600
+    allow: Mapping[str, str] = field(default_factory=dict)
     bucket: str | None = None
     prefix: str = ""
     max_size: int | None = None

@@ -29,6 +29,7 @@ from planton_build.project.config import (
     LIST_OPTIONS,
     OPTION_NAMES,
     PATH_OPTIONS,
+    SWITCHES,
     ConfigFile,
     Options,
     invalid,
@@ -137,8 +138,10 @@ def _from_environment(environment: Mapping[str, str]) -> Layer:
             continue
         if name in LIST_OPTIONS:
             values[name] = [item.strip() for item in text.split(",") if item.strip()]
-        elif name == "scripts":
+        elif name in SWITCHES:
             values[name] = True if text.lower() in _TRUE else False if text.lower() in _FALSE else text
+        elif name == "allow":
+            values[name] = dict(entry.partition("=")[::2] for entry in text.split(";") if entry.strip())
         else:
             values[name] = text
     options, faults = parse_options(values)
@@ -171,7 +174,7 @@ def _first(option: str, layers: Iterable[Layer]) -> Any:
             if option in PATH_OPTIONS:
                 return Path(os.path.normpath(layer.folder / value))
             return value
-    return Options.model_fields[option].default
+    return Options.model_fields[option].get_default(call_default_factory=True)
 
 
 def _check_paths(options: BuildOptions, layers: Iterable[Layer], manifest: Manifest) -> None:

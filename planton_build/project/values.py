@@ -18,6 +18,10 @@ _UNITS = {
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)\s*")
 _BUCKET = re.compile(r"[0-9A-Za-z._-]{2,62}[0-9A-Za-z_-]")
 """Lambda's pattern for `S3Bucket`, 3 to 63 characters."""
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
+_SYSTEM_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~^=-]{0,127}")
+_LEAST_MEMORY = 128 << 20
+_MOST_SECONDS = 86_400
 _PREFIX_BYTES = 700
 """S3 keys have at most 1,024 bytes; a function's name (64) and a digest (64) must fit behind the prefix."""
 
@@ -84,3 +88,53 @@ def prefix_of(value: object) -> str:
     if len(value.encode()) > _PREFIX_BYTES:
         raise ValueError(f"must not be longer than {_PREFIX_BYTES} bytes")
     return value.strip("/")
+
+
+def container_of(value: object) -> str:
+    """Return one of the container modes."""
+    if value not in ("auto", "always", "never"):
+        raise ValueError('must be "auto", "always" or "never"')
+    return str(value)
+
+
+def image_of(value: object) -> str:
+    """Return an image's name, in which `{runtime}` and `{architecture}` may stand for the target's."""
+    name = text_of(value)
+    if not _IMAGE.fullmatch(name.replace("{runtime}", "r").replace("{architecture}", "a")):
+        raise ValueError(f"{name!r} is not the name of an image, such as registry.example/build-python3.13:1")
+    return name
+
+
+def system_packages_of(value: object) -> tuple[str, ...]:
+    """Return names of packages of a Linux distribution, sorted, each once."""
+    names = texts_of(value)
+    for name in names:
+        if not _SYSTEM_PACKAGE.fullmatch(name):
+            raise ValueError(f"holds {name!r}, which is not the name of a system package")
+    return tuple(sorted(set(names)))
+
+
+def memory_of(value: object) -> int:
+    """Return bytes of memory for a container: at least what an engine takes."""
+    size = size_of(value)
+    if size < _LEAST_MEMORY:
+        raise ValueError("must be at least 128 MiB")
+    return size
+
+
+def seconds_of(value: object) -> int:
+    """Return a number of seconds, from a whole number or from digits in a variable."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= _MOST_SECONDS:
+        raise ValueError(f"must be a whole number of seconds, at most {_MOST_SECONDS}")
+    return number
+
+
+def reasons_of(value: object) -> dict[str, str]:
+    """Return a table from what may pass to why it may."""
+    if not isinstance(value, dict) or not all(isinstance(reason, str) for reason in value.values()):
+        raise ValueError('must be a table of reasons, such as allow = { "libfoo.so.1" = "in our layer" }')
+    for subject, reason in value.items():
+        if not str(subject).strip() or not reason.strip():
+            raise ValueError(f"gives no reason for {subject!r}")
+    return {str(subject).strip(): reason.strip() for subject, reason in value.items()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ SYSTEM_PACKAGES = "/opt/planton/system-packages"
 """File of a build image that lists what `system-packages` installed, with exact versions, one per line."""
 _SHOWN_LINES = 15
 _KEY_LENGTH = 24
+_BUILDER_LINES = ("Step ", " ---> ", "Removing intermediate container ", "Successfully ", "[Warning] ")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LISTING_LIMIT = 1 << 20
 
 
@@ -121,11 +124,20 @@ class Images:
         return BuildImage(image, pin, toolchain.digest, tuple(listing.split()))
 
     def _with_tools(self, base: str, pin: ImagePin, tag: str, toolchain: Toolchain, target: Target) -> str:
-        context = [Input("/Dockerfile", toolchain.dockerfile), Input("/toolchain.lock", toolchain.lock)]
+        context = [
+            Input("/Dockerfile", toolchain.dockerfile),
+            Input("/toolchain/toolchain.lock", toolchain.lock),
+        ]
         context += [Input(f"/toolchain/{name}", path) for name, path in toolchain.wheels()]
         what = f"making the build image of {target.name}"
+        arguments = {
+            "BASE": base,
+            "PYTHON": ".".join(map(str, target.version)),
+            "BASE_DIGEST": pin.digest,
+            "TOOLCHAIN": toolchain.digest,
+        }
         try:
-            return self._built(context, tag, target, {"BASE": base}, what)
+            return self._built(context, tag, target, arguments, what)
         except _BuildFailed as error:
             raise ImageMismatch(
                 f"the build tools cannot be installed into {pin.name}:\n{error}",
@@ -177,11 +189,11 @@ class Images:
             )
             for answer in answers:
                 if "error" in answer:
-                    raise _BuildFailed("\n".join([*lines[-_SHOWN_LINES:], str(answer["error"])]))
+                    raise _BuildFailed("\n".join(lines[-_SHOWN_LINES:] or [str(answer["error"])]))
                 for line in str(answer.get("stream", "")).splitlines():
-                    if line.strip():
-                        lines.append(line.rstrip())
-                        self._log(what, line.rstrip())
+                    if (said := _COLOUR.sub("", line).rstrip()) and not said.startswith(_BUILDER_LINES):
+                        lines.append(said)
+                        self._log(what, said)
         image = self._local(tag)
         if image is None:
             raise EngineUnavailable(f"the container engine made no image while {what}")
@@ -199,10 +211,10 @@ class Images:
 
     def _resolved(self, name: str, machine: str) -> str | None:
         """Return the digest that a registry has for a tag; None for an image that is only on the engine."""
-        from planton_build.sandbox.registry import resolve
-
         if not _has_registry(name):
             return None
+        from planton_build.sandbox.registry import resolve
+
         try:
             return resolve(name, machine=machine).digest
         except ImageUnavailable:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from planton_build.cache import Store
+from planton_build.cache import BlobKind, Store
 from planton_build.ecosystems.python.client import IndexClient, TransientFailure, check_status
 from planton_build.ecosystems.python.index import Offer
 from planton_build.ecosystems.python.settings import redacted
@@ -40,7 +40,7 @@ class Download:
 
 
 def download(job: Download, client: IndexClient, store: Store, advanced: Callable[[int], None]) -> str:
-    """Put a wheel into the store and return its SHA-256.
+    """Put a wheel or an sdist into the store and return its SHA-256.
 
     An interrupted download goes on where it stopped, in this process or a later one; processes that want the
     same file wait for each other.
@@ -61,10 +61,11 @@ def download(job: Download, client: IndexClient, store: Store, advanced: Callabl
     stem = known or hashlib.sha256(job.offer.url.encode()).hexdigest()
     try:
         with _locked(store.root / "parts" / stem) as part:
-            if known is not None and store.blob("wheels", known).exists():
+            kind: BlobKind = "wheels" if job.offer.kind == "wheel" else "sdists"
+            if known is not None and store.blob(kind, known).exists():
                 return known
             digest = _fetched(job, part, client, advanced)
-            store.keep("wheels", digest, part.path)
+            store.keep(kind, digest, part.path)
             return digest
     except OSError as error:
         raise CacheBroken(

@@ -2,7 +2,7 @@
 
 One file per input and target stands beside its input and is committed. `pip install --require-hashes -r`
 reads it; projects in folders stand in comments (`# local: ./libs/shared[extra]`), because pip refuses folders
-as soon as hashes are required.
+as soon as hashes are required. Packages without a wheel for the target are named in such comments, too.
 """
 
 from __future__ import annotations
@@ -40,12 +40,18 @@ class LocalProject:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """All packages for one target, sorted by name. `source` is the file it was read from, for messages."""
+    """All packages for one target, sorted by name. `source` is the file it was read from, for messages.
+
+    `sdists` names the packages whose hash is that of an sdist, because no wheel of theirs loads on the
+    target. Locks of other tools do not tell: there it is empty, and what a package comes as is found out when
+    it is fetched.
+    """
 
     target: Target
     packages: tuple[LockedPackage, ...]
     local: tuple[LocalProject, ...] = ()
     source: Path | None = None
+    sdists: frozenset[str] = frozenset()
 
 
 _HEADER = """\
@@ -58,6 +64,7 @@ _HEADER = """\
 _TARGET = re.compile(r"^# target: (\S+)$", re.MULTILINE)
 _INPUTS = re.compile(r"^# inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
 _LOCAL = re.compile(r"^# local: (\..*?)(?:\[([a-z0-9,-]*)\])?$", re.MULTILINE)
+_SDIST = re.compile(r"^# sdist: ([a-z0-9]+(?:-[a-z0-9]+)*)$", re.MULTILINE)
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 _PIN = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _REFRESH = "run `planton-build lock`"
@@ -89,6 +96,7 @@ def render(lock: Lock, input_digest: str, *, beside: Path) -> str:
     """
     lines = [_HEADER.format(target=lock.target.name, inputs=input_digest)]
     lines += sorted({_local_line(project, beside) for project in lock.local})
+    lines += [f"# sdist: {name}\n" for name in sorted(lock.sdists)]
     lines.append("\n")
     for package in sorted(lock.packages, key=lambda package: package.name):
         hashes = "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(package.hashes))
@@ -129,7 +137,13 @@ def read_lock(path: Path, target: Target) -> tuple[Lock, str]:
         )
         for match in _LOCAL.finditer(text)
     )
-    return Lock(target, _packages(text, path), local, path), inputs
+    packages = _packages(text, path)
+    sdists = frozenset(match[1] for match in _SDIST.finditer(text))
+    if unknown := sdists - {package.name for package in packages}:
+        raise DependencyInputInvalid(
+            f"{path.name} says that {min(unknown)} is an sdist, and does not pin it", hint=_REFRESH, file=path
+        )
+    return Lock(target, packages, local, path, sdists), inputs
 
 
 def _header(text: str, path: Path, target: Target) -> str:

@@ -127,7 +127,9 @@ class IndexFitness:
         try:
             choose(LockedPackage(normalise(name), version, hashes), self._target, offers)
         except NoFittingWheel as error:
-            raise NoFittingWheel(error.message, hint=error.hint, file=file) from error
+            raise NoFittingWheel(
+                error.message, hint=error.hint, file=file, has_sdist=error.has_sdist
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""

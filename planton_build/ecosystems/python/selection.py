@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -42,6 +42,17 @@ def choose(package: LockedPackage, target: Target, offers: Sequence[Offer]) -> O
     raise _no_fitting_wheel(package, target, offers, fitting)
 
 
+def choose_sdist(package: LockedPackage, offers: Sequence[Offer]) -> Offer | None:
+    """Return the sdist of `package` whose SHA-256 is locked, or None. `.tar.gz` comes before `.zip`."""
+    wanted = _version(package.version)
+    found = [
+        offer
+        for offer in offers
+        if offer.kind == "sdist" and _version(offer.version) == wanted and offer.sha256 in package.hashes
+    ]
+    return min(found, key=lambda offer: (offer.filename.endswith(".zip"), offer.filename), default=None)
+
+
 def fits(version: str, target: Target, offers: Sequence[Offer]) -> bool:
     """Tell whether a package's offers hold a wheel of this version that loads on the target."""
     return bool(_fitting(version, target, offers))
@@ -60,26 +71,49 @@ def unfit_versions(target: Target, offers: Sequence[Offer]) -> tuple[str, ...]:
     return tuple(str(version) for version in sorted(verdicts) if not verdicts[version])
 
 
-def narrow(lock: Lock, index: Index, *, jobs: int = 8) -> Lock:
-    """Return `lock` with each package's hashes reduced to the one wheel that its target gets.
+def narrow(
+    lock: Lock, index: Index, *, jobs: int = 8, sdists: bool = False, no_binary: Collection[str] = ()
+) -> Lock:
+    """Return `lock` with each package's hashes reduced to the one file that its target gets.
 
     Args:
         lock: a lock whose hashes may cover the files of all platforms.
         index: where to look the files up.
         jobs: lookups at a time.
+        sdists: whether a package without a fitting wheel may come as an sdist.
+        no_binary: packages that come as sdists though they have wheels (pip's `--no-binary`).
 
     Raises:
         NoFittingWheel: for all packages without one; each is a finding.
         IndexUnreachable: an index cannot be read.
     """
 
-    def narrowed(package: LockedPackage) -> LockedPackage:
-        offer = choose(package, lock.target, index.offers(package.name))
+    everything = ":all:" in no_binary
+
+    def chosen(package: LockedPackage) -> Offer:
+        offers = index.offers(package.name)
+        source = choose_sdist(package, offers) if sdists else None
+        if source is not None and (everything or package.name in no_binary):
+            return source
+        try:
+            return choose(package, lock.target, offers)
+        except NoFittingWheel:
+            if source is None:
+                raise
+            return source
+
+    def narrowed(package: LockedPackage, offer: Offer) -> LockedPackage:
         # Without a hash on the page, which of the locked ones it is shows only after the download.
         return package if offer.sha256 is None else replace(package, hashes=frozenset({offer.sha256}))
 
     with joined_errors():
-        return replace(lock, packages=tuple(each(lock.packages, narrowed, jobs=jobs)))
+        files = each(lock.packages, chosen, jobs=jobs)
+    pairs = list(zip(lock.packages, files, strict=True))
+    return replace(
+        lock,
+        packages=tuple(narrowed(package, offer) for package, offer in pairs),
+        sdists=frozenset(package.name for package, offer in pairs if offer.kind == "sdist"),
+    )
 
 
 @contextlib.contextmanager
@@ -160,7 +194,15 @@ def _no_fitting_wheel(
     return NoFittingWheel(
         f"{pin} has no wheel for {target.name}, which takes {accepted(target)}. {_offered(same, offers)}",
         hint="; or ".join(_ways_out(package, target, offers, same)),
+        has_sdist=any(offer.kind == "sdist" for offer in same),
     )
+
+
+def avoiding_sources(package: LockedPackage, target: Target, offers: Sequence[Offer]) -> str:
+    """Return in words which wheel would make the building of a package from its sources needless."""
+    same = [offer for offer in offers if _version(offer.version) == _version(package.version)]
+    ways = [way for way in _ways_out(package, target, offers, same) if not way.startswith("build its sdist")]
+    return "; or ".join(ways)
 
 
 def accepted(target: Target) -> str:
@@ -209,5 +251,5 @@ def _ways_out(
     elif same:
         ways.append("use a runtime or architecture that one of its wheels is made for")
     if any(offer.kind == "sdist" for offer in same):
-        ways.append("compile its sdist for the target, and publish that wheel to an index of yours")
+        ways.append("build its sdist in a container: leave out --container never")
     return ways or ["check the name and version, and the index options of pip (`pip config list`)"]

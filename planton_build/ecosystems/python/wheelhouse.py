@@ -1,30 +1,36 @@
-"""The wheels of a lock, from the store or, only if it lacks some, from the indexes."""
+"""The wheels and sdists of a lock, from the store or, only if it lacks some, from the indexes."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
-from planton_build.errors import WheelInvalid
+from planton_build.errors import NoFittingWheel, WheelInvalid
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.parallel import each
 
 if TYPE_CHECKING:
     from planton_build.ecosystems.python.download import Download
-    from planton_build.ecosystems.python.index import Index
+    from planton_build.ecosystems.python.index import Index, Offer
     from planton_build.runtimes.target import Target
 
-_FORMAT = 1
-"""Raised whenever another wheel may be chosen than before, or the records change their form."""
+_FORMAT = 2
+"""Raised whenever another file may be chosen than before, or the records change their form."""
 _STEP = "wheels"
 
 
@@ -39,11 +45,34 @@ class WheelFile:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class SdistFile:
+    """An sdist in the store, of a package without a wheel for the target. Fields as in `WheelFile`.
+
+    `avoided_by` says in words which wheel would make its building needless, where the index was asked.
+    """
+
+    name: str
+    version: str
+    filename: str
+    sha256: str
+    path: Path
+    avoided_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The files of a lock, each list in the lock's order."""
+
+    wheels: list[WheelFile]
+    sdists: list[SdistFile]
+
+
 class Wheelhouse:
-    """Finds and fetches wheels. Safe to use from many threads and processes at once.
+    """Finds and fetches wheels and sdists. Safe to use from many threads and processes at once.
 
     Args:
-        store: keeps wheels (blobs) and which was chosen (records).
+        store: keeps the files (blobs) and which was chosen (records).
         open_index: makes the index; called at most once, and only when the network is needed. Its caller
             closes the index.
         jobs: lookups and downloads at a time.
@@ -62,45 +91,63 @@ class Wheelhouse:
         self._listener = listener
         self._function = function
 
-    def fetch(self, lock: Lock) -> list[WheelFile]:
-        """Return the wheels of all packages, in the lock's order.
+    def fetch(self, lock: Lock) -> Fetched:
+        """Return the files of all packages: wheels, and sdists where no wheel is locked that fits.
 
         Raises:
-            NoFittingWheel: for all packages without one; each is a finding.
+            NoFittingWheel: for all packages without either; each is a finding.
             HashMismatch: an index sends other bytes than locked.
             IndexUnreachable: an index, or a file on it, cannot be read.
             WheelInvalid: a wheel's name is not that of the package.
             CacheBroken: the store cannot be written.
         """
         started = time.perf_counter()
-        found = {package.name: self._stored(package, lock.target) for package in lock.packages}
+        found = {package.name: self.stored(package, lock.target) for package in lock.packages}
         missing = [package for package in lock.packages if found[package.name] is None]
         if missing:
-            found.update((wheel.name, wheel) for wheel in self._fetched(missing, lock.target))
-        wheels = [wheel for package in lock.packages if (wheel := found[package.name]) is not None]
-        detail = f"{len(wheels)} wheels, {len(missing)} fetched"
+            found.update((file.name, file) for file in self._fetched(missing, lock))
+        files = [file for package in lock.packages if (file := found[package.name]) is not None]
+        wheels = [file for file in files if isinstance(file, WheelFile)]
+        sdists = [file for file in files if isinstance(file, SdistFile)]
+        detail = f"{len(wheels)} wheels{f', {len(sdists)} sdists' if sdists else ''}, {len(missing)} fetched"
         self._listener(StepFinished(self._function, _STEP, detail, time.perf_counter() - started))
-        return wheels
+        return Fetched(wheels, sdists)
 
-    def _stored(self, package: LockedPackage, target: Target) -> WheelFile | None:
-        """Return the package's wheel if the store has it and knows that it is the one to take."""
+    def stored(self, package: LockedPackage, target: Target) -> WheelFile | SdistFile | None:
+        """Return the package's file if the store has it and knows that it is the one to take."""
         sha256: object = next(iter(package.hashes), None)
         if len(package.hashes) != 1:
             sha256 = self._store.record("offers", _choice_key(package, target))
         if not isinstance(sha256, str) or sha256 not in package.hashes:
             return None
         filename = self._store.record("offers", _name_key(sha256))
-        path = self._store.blob("wheels", sha256)
-        if not isinstance(filename, str) or not path.exists():
+        if not isinstance(filename, str):
             return None
-        return _checked(WheelFile(package.name, package.version, filename, sha256, path), target)
+        file = _file(package, filename, sha256, self._store, target)
+        return file if file.path.exists() else None
 
-    def _fetched(self, packages: Sequence[LockedPackage], target: Target) -> list[WheelFile]:
+    def keep_downloaded(
+        self, package: LockedPackage, target: Target, filename: str, sha256: str
+    ) -> WheelFile | SdistFile:
+        """Remember the file name of a package's file that was put into the store by other means.
+
+        Raises:
+            WheelInvalid: it is not a file of that package for the target.
+        """
+        file = _file(package, filename, sha256, self._store, target)
+        self._store.put_record("offers", _name_key(sha256), filename)
+        if len(package.hashes) > 1:
+            self._store.put_record("offers", _choice_key(package, target), sha256)
+        return file
+
+    def _fetched(self, packages: Sequence[LockedPackage], lock: Lock) -> list[WheelFile | SdistFile]:
         from planton_build.ecosystems.python.download import Download
-        from planton_build.ecosystems.python.selection import choose, joined_errors
+        from planton_build.ecosystems.python.selection import joined_errors
+
+        target = lock.target
 
         def chosen(package: LockedPackage) -> Download:
-            offer = choose(package, target, self._opened().offers(package.name))
+            offer = self._chosen(package, lock)
             return Download(package.name, package.version, offer, package.hashes)
 
         with joined_errors():
@@ -109,10 +156,34 @@ class Wheelhouse:
             total = sum(size or 0 for size in sizes) if None not in sizes else None
             self._listener(StepStarted(self._function, _STEP, total, "bytes"))
             digests = each(downloads, self._download, jobs=self._jobs)
-        return [
-            self._remembered(package, target, job, digest)
+        kept = [
+            self.keep_downloaded(package, target, job.offer.filename, digest)
             for package, job, digest in zip(packages, downloads, digests, strict=True)
         ]
+        return [
+            replace(file, avoided_by=self._avoiding(package, target)) if isinstance(file, SdistFile) else file
+            for package, file in zip(packages, kept, strict=True)
+        ]
+
+    def _chosen(self, package: LockedPackage, lock: Lock) -> Offer:
+        """Return the wheel for the target, or the sdist where no wheel with a locked hash fits."""
+        from planton_build.ecosystems.python.selection import choose, choose_sdist
+
+        offers = self._opened().offers(package.name)
+        source = choose_sdist(package, offers)
+        if source is not None and package.name in lock.sdists:
+            return source
+        try:
+            return choose(package, lock.target, offers)
+        except NoFittingWheel:
+            if source is None:
+                raise
+            return source
+
+    def _avoiding(self, package: LockedPackage, target: Target) -> str:
+        from planton_build.ecosystems.python.selection import avoiding_sources
+
+        return avoiding_sources(package, target, self._opened().offers(package.name))
 
     def _download(self, job: Download) -> str:
         from planton_build.ecosystems.python.download import download
@@ -121,14 +192,6 @@ class Wheelhouse:
             self._listener(StepAdvanced(self._function, _STEP, amount))
 
         return download(job, self._opened().client, self._store, advanced)
-
-    def _remembered(self, package: LockedPackage, target: Target, job: Download, sha256: str) -> WheelFile:
-        path = self._store.blob("wheels", sha256)
-        wheel = _checked(WheelFile(package.name, package.version, job.offer.filename, sha256, path), target)
-        self._store.put_record("offers", _name_key(sha256), wheel.filename)
-        if len(package.hashes) > 1:
-            self._store.put_record("offers", _choice_key(package, target), sha256)
-        return wheel
 
     def _opened(self) -> Index:
         with self._opening:
@@ -153,6 +216,36 @@ def _name_key(sha256: str) -> str:
     return key_of("name", _FORMAT, sha256)
 
 
+def _file(
+    package: LockedPackage, filename: str, sha256: str, store: Store, target: Target
+) -> WheelFile | SdistFile:
+    name, version = package.name, package.version
+    if filename.endswith(".whl"):
+        path = store.blob("wheels", sha256)
+        return _checked(WheelFile(name, version, filename, sha256, path), target)
+    return _checked_sdist(SdistFile(name, version, filename, sha256, store.blob("sdists", sha256)))
+
+
+def _checked_sdist(sdist: SdistFile) -> SdistFile:
+    """Compare an sdist's file name with the lock."""
+    try:
+        name, version = parse_sdist_filename(sdist.filename)
+        same = canonicalize_name(name) == sdist.name and version == Version(sdist.version)
+    except (InvalidSdistFilename, InvalidVersion):
+        same = False
+    if not same:
+        raise _another_package(sdist)
+    return sdist
+
+
+def _another_package(file: WheelFile | SdistFile) -> WheelInvalid:
+    return WheelInvalid(
+        f"the file that the lock names by SHA-256 {file.sha256} for {file.name}=={file.version} "
+        f"is {file.filename!r}, another package",
+        hint="the lock is wrong: run `planton-build lock` and look at what changes",
+    )
+
+
 def _checked(wheel: WheelFile, target: Target) -> WheelFile:
     """Compare a wheel's file name with the lock and the target: also records and indexes can be wrong."""
     from planton_build.ecosystems.python.selection import rank
@@ -163,11 +256,7 @@ def _checked(wheel: WheelFile, target: Target) -> WheelFile:
     except (InvalidWheelFilename, InvalidVersion):
         same, tags = False, frozenset()
     if not same:
-        raise WheelInvalid(
-            f"the file that the lock names by SHA-256 {wheel.sha256} for {wheel.name}=={wheel.version} "
-            f"is {wheel.filename!r}, another package",
-            hint="the lock is wrong: run `planton-build lock` and look at what changes",
-        )
+        raise _another_package(wheel)
     if rank(tags, target) is None:
         raise WheelInvalid(
             f"{wheel.filename}, which the lock names for {wheel.name}, does not load on {target.name}",

@@ -148,7 +148,7 @@ def test_the_refusal_says_what_the_target_takes_what_is_offered_and_what_to_do(a
     assert "cp311-cp311-manylinux_2_17_x86_64, cp311-cp311-manylinux_2_28_aarch64 and an sdist" in message
     assert "require demo==1.10," in hint
     assert "use the architecture x86_64" in hint
-    assert "compile its sdist" in hint
+    assert "build its sdist in a container" in hint
 
 
 def test_a_long_list_of_tags_is_cut(arm: Target) -> None:

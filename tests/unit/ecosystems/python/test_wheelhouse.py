@@ -36,7 +36,9 @@ class House:
 
     def fetch(self, *packages: LockedPackage) -> Any:
         house = Wheelhouse(self.store, self.open_index, jobs=4, listener=self.events.append, function="f")
-        return house.fetch(Lock(self.target, packages))
+        fetched = house.fetch(Lock(self.target, packages))
+        assert not fetched.sdists
+        return fetched.wheels
 
     @property
     def advanced(self) -> int:
@@ -326,7 +328,7 @@ def test_wheels_come_from_a_folder_too(
     index = Index(settings)
     house = Wheelhouse(store, lambda: index, jobs=1, listener=lambda event: None, function="f")
 
-    (found,) = house.fetch(Lock(arm, (locked(wheel),)))
+    (found,) = house.fetch(Lock(arm, (locked(wheel),))).wheels
 
     assert found.path.read_bytes() == wheel.content
     assert (tmp_path / "links" / wheel.filename).read_bytes() == wheel.content
@@ -357,7 +359,7 @@ def test_the_configured_index_gives_wheels_for_both_architectures(
     )
     house = Wheelhouse(store, lambda: index, jobs=2, listener=lambda event: None, function="f")
 
-    markupsafe, idna = house.fetch(lock)
+    markupsafe, idna = house.fetch(lock).wheels
 
     assert machine in markupsafe.filename
     assert idna.filename == "idna-3.10-py3-none-any.whl"
