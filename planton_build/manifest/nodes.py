@@ -35,6 +35,8 @@ __all__ = [
 
 MAX_DEPTH = 32
 """Deepest nesting, also through aliases. The schema needs 6."""
+_LIBYAML_DEPTH = "exceeded maximum nesting depth"
+"""What libyaml says since PyYAML 6.0.4."""
 MAX_NODES = 50_000
 """Most nodes of one file, counted before aliases are expanded."""
 MAX_EXPANDED_NODES = 100_000
@@ -110,11 +112,18 @@ def compose(text: str, file: Path) -> list[Document]:
     """
     if len(_TAG_DIRECTIVE.findall(text)) > MAX_TAG_DIRECTIVES:
         refuse(file, "parse.size", f"more than {MAX_TAG_DIRECTIVES} %TAG directives", hint="Remove them.")
+    return _composed(text, file, _LOADER)
+
+
+def _composed(text: str, file: Path, loader: Any) -> list[Document]:
     composer = _Composer(file)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text, Loader=loader):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
+        if _LIBYAML_DEPTH in str(error.problem) and loader is not yaml.SafeLoader:
+            # It scans ahead, and gives up long after the place where our own limit is.
+            return _composed(text, file, yaml.SafeLoader)
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         message = f"not valid YAML: {error.problem or error.context}"
