@@ -1,7 +1,7 @@
 """Lock the toolchain of the build images: `python base_images/lock.py [--upgrade]`, from a checkout.
 
-Writes `python/toolchain/TARGET.lock` for every target of `images.toml`, by the resolver, from the indexes and in
-the form of any function's lock. Commit them. Without `--upgrade`, versions stay where they still fit.
+Writes `python/toolchain/TARGET.lock` for every target of `images.toml`: by the resolver, from the indexes and
+in the form of any function's lock. Commit them. Without `--upgrade`, versions stay where they still fit.
 """
 
 from __future__ import annotations

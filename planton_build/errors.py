@@ -244,7 +244,7 @@ class CacheBroken(PlantonError):
 
 
 class NativeCodeUnloadable(PlantonError):
-    """A native file of the artifact would not load on the target: architecture, glibc, or a missing library."""
+    """A native file of the artifact would not load on the target: architecture, glibc, missing library."""
 
     code, exit_code = "native_code_unloadable", 46
 
@@ -400,7 +400,7 @@ class EmulationMissing(PlantonError):
 
 
 class CompileFailed(PlantonError):
-    """A package could not be built from its sources; the message has the compiler's or backend's own words."""
+    """A package could not be built from its sources; the message has the compiler's own words."""
 
     code, exit_code = "compile_failed", 84
 

@@ -19,7 +19,7 @@ from planton_build.audit.size import SizeReport, check_size
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.protocol import Dependencies, Ecosystem, Package
 from planton_build.errors import RuntimeUnsupported, SourceInvalid
-from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
+from planton_build.events import Listener, Note, StepAdvanced, StepFinished, StepStarted
 from planton_build.files import sha256_of
 from planton_build.parallel import each
 from planton_build.project.function import FunctionProject
@@ -79,8 +79,9 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
             _source_member(file, content, workshop.store)
             for file, content in zip(sources, contents, strict=True)
         ]
-        artifact = _assemble(project, packages, own, ecosystem, workshop)
-        _remember(workshop.store, key, artifact)
+        artifact = _assemble(project, dependencies, packages, own, workshop)
+        # Building may have locked more than there was before, such as the image it was done in.
+        _remember(workshop.store, _key(project, dependencies.fingerprint, sources, contents), artifact)
     check_size(
         SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
         max_size=project.options.max_size,
@@ -90,8 +91,10 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
 
 
 def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
-    """Read or make a function's lock, as the workshop's mode allows, and build nothing."""
-    return ecosystem_of(project, workshop).dependencies(project)
+    """Read or make a function's locks, as the workshop's mode allows; build only what locking takes."""
+    dependencies = ecosystem_of(project, workshop).dependencies(project)
+    dependencies.lock_builds()
+    return dependencies
 
 
 def ecosystem_of(project: FunctionProject, workshop: Workshop) -> Ecosystem:
@@ -142,6 +145,9 @@ def _key(
         listing,
         options.scripts,
         options.package_exclude,
+        options.bytecode,
+        options.commands,
+        sorted(options.allow.items()),
         handler,
     )
 
@@ -178,18 +184,23 @@ def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
 
 def _assemble(
     project: FunctionProject,
+    dependencies: Dependencies,
     packages: Sequence[Package],
     own: Sequence[Member],
-    ecosystem: Ecosystem,
     workshop: Workshop,
 ) -> Artifact:
-    """Join packages and sources, check the result, and write the ZIP into the store."""
+    """Join packages, sources and what is made of them, check the result, and write the ZIP into the store."""
     from planton_build.archive.merge import merge
 
     groups = [_without(project.options.package_exclude, package.members) for package in packages]
-    members = merge([*groups, own])
-    ecosystem.check_handler(project, {member.path for member in members})
-    shares = shares_of(members, {package.name: package.version for package in packages})
+    made = dependencies.generated(groups, own)
+    replaced = {member.path for member in made}
+    kept = [[member for member in group if member.path not in replaced] for group in (*groups, own)]
+    members = merge([*kept, made])
+    ecosystem_of(project, workshop).check_handler(project, {member.path for member in members})
+    versions = {package.name: package.version for package in packages}
+    shares = shares_of(members, versions)
+    _audit(project, members, versions, workshop)
     largest = largest_of(members)
     # Before the writing: an artifact over the limit is not worth a second of it.
     report = SizeReport(sum(member.size for member in members), shares, largest)
@@ -205,6 +216,27 @@ def _assemble(
         packages=shares,
         largest=largest,
     )
+
+
+def _audit(
+    project: FunctionProject, members: Sequence[Member], versions: dict[str, str], workshop: Workshop
+) -> None:
+    """Hold native code and requirements against the target; say what was let pass, and why."""
+    from planton_build.audit.content import audit
+    from planton_build.audit.findings import raise_for
+
+    report = audit(
+        members,
+        versions,
+        project.target,
+        store=workshop.store,
+        allow=project.options.allow,
+        # What attached layers bring is not known here; without any, nothing is beside the artifact.
+        layer_libraries=None if project.manifest.model.spec.layer_arns else (),
+    )
+    for note in report.notes:
+        workshop.listener(Note(project.name, note.message))
+    raise_for(report, project.manifest.path)
 
 
 def _source_member(file: SourceFile, content: str, store: Store) -> Member:

@@ -12,7 +12,7 @@ from pathlib import Path
 import deflate
 
 from planton_build.archive.central import DAMAGED, MISLEADING, refusal
-from planton_build.archive.member import STORED
+from planton_build.archive.member import STORED, Member
 from planton_build.archive.names import link_fault
 from planton_build.archive.reader import ZipEntry, ZipListing
 
@@ -61,6 +61,21 @@ def read_entry(path: Path, entry: ZipEntry, *, limit: int = _SMALL) -> bytes:
             return b"".join(_checked(path, stream, entry))
     except OSError as error:
         raise refusal(path, f"cannot be read: {error.strerror}", DAMAGED) from error
+
+
+def read_member(member: Member, *, limit: int = _SMALL) -> bytes:
+    """Return the checked content of a member of at most `limit` bytes. Raises as `read_entry` does."""
+    entry = ZipEntry(
+        member.path,
+        member.mode,
+        member.method,
+        0,
+        member.crc32,
+        member.size,
+        member.compressed_size,
+        member.offset,
+    )
+    return read_entry(member.file, entry, limit=limit)
 
 
 def _batches(entries: Iterable[ZipEntry]) -> Iterator[list[ZipEntry]]:

@@ -1,4 +1,4 @@
-"""Checks on a finished artifact: size, handler. Each check returns findings or raises one typed error.
+"""Checks on an artifact: size, handler, native code, required packages. Each returns findings or raises.
 
 Nothing here changes an artifact.
 """

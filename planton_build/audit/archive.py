@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from planton_build.archive.contents import inspect_entries
@@ -19,8 +19,10 @@ _DIST_INFO = re.compile(r"(?P<name>[^/]+)-(?P<version>[^/-]+)\.(?:dist|egg)-info
 _SUFFIXES = (".libs", ".data")
 
 
-def artifact_of(path: Path, *, jobs: int = 2) -> Artifact:
-    """Measure a ZIP. Files are counted under the package whose folder at the root they lie in.
+def members_of(path: Path, *, jobs: int = 2) -> tuple[list[Member], dict[str, str]]:
+    """Return the files of a ZIP as members, and the versions of its packages by normalised name.
+
+    A file's origin is the package whose folder at the root it lies in.
 
     Raises:
         ArchiveInvalid: the file is missing, or not a ZIP that Lambda would unpack as it says.
@@ -44,6 +46,20 @@ def artifact_of(path: Path, *, jobs: int = 2) -> Artifact:
         )
         for entry, sha256 in inspect_entries(path, listing, jobs=jobs, absolute_roots=(LAYER_ROOT,))
     ]
+    return members, versions
+
+
+def artifact_of(path: Path, *, jobs: int = 2) -> Artifact:
+    """Measure a ZIP. Files are counted under the package whose folder at the root they lie in.
+
+    Raises:
+        ArchiveInvalid: the file is missing, or not a ZIP that Lambda would unpack as it says.
+    """
+    return measured(path, *members_of(path, jobs=jobs))
+
+
+def measured(path: Path, members: Sequence[Member], versions: Mapping[str, str]) -> Artifact:
+    """Return the ZIP at `path`, which holds `members`, as an artifact."""
     return Artifact(
         path=path,
         sha256=sha256_of(path),

@@ -22,7 +22,10 @@ from planton_build.cli.commands import (
     with_console,
 )
 from planton_build.cli.console import Console, shown_path
+from planton_build.cli.doctor import doctor
+from planton_build.cli.images import images
 from planton_build.cli.lock import lock
+from planton_build.cli.verify import verify
 from planton_build.cli.workshop import build_options, only_outdated, open_workshop, projects_below
 from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, SeveralErrors
 
@@ -207,5 +210,5 @@ def _report(console: Console, results: Sequence[Built], sources: dict[str, S3Sou
     console.summary(report.markdown(results))
 
 
-for _command in (lock, check, cache, completion_command("planton-build")):
+for _command in (lock, check, verify, cache, images, doctor, completion_command("planton-build")):
     main.add_command(_command)

@@ -9,7 +9,7 @@ import click
 
 from planton_build.cli.commands import output_options, paths_argument, with_console
 from planton_build.cli.console import Console, shown_path
-from planton_build.cli.workshop import only_outdated, open_workshop, projects_below
+from planton_build.cli.workshop import container_option, only_outdated, open_workshop, projects_below
 from planton_build.errors import EXIT_CHANGES, LockOutdated, SeveralErrors
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--upgrade-package", "upgrade_packages", multiple=True, metavar="NAME", help="Upgrade only these."
 )
 @click.option("--jobs", type=click.IntRange(1), help="Functions locked side by side.")
+@container_option
 @output_options
 @with_console
 def lock(
@@ -38,6 +39,7 @@ def lock(
     upgrade: bool,
     upgrade_packages: tuple[str, ...],
     jobs: int | None,
+    container: str | None,
 ) -> int:
     """Lock the dependencies of every function below PATH, per runtime and architecture, with hashes."""
     from planton_build import pipeline
@@ -54,7 +56,7 @@ def lock(
         return project.name, path, dependencies.state, dependencies.package_count
 
     try:
-        rows = each(projects_below(paths, {}), locked, jobs=workshop.jobs)
+        rows = each(projects_below(paths, {"container": container}), locked, jobs=workshop.jobs)
     except (LockOutdated, SeveralErrors) as error:
         if not (check and only_outdated(error)):
             raise

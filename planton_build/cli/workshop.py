@@ -11,7 +11,7 @@ import click
 
 from planton_build.cli.commands import cache_folder
 from planton_build.cli.console import Console
-from planton_build.errors import LockOutdated, PlantonError, SeveralErrors
+from planton_build.errors import ConfigInvalid, LockOutdated, PlantonError, SeveralErrors
 
 if TYPE_CHECKING:
     from planton_build.ecosystems.python.locking import LockMode
@@ -19,9 +19,24 @@ if TYPE_CHECKING:
     from planton_build.project.function import FunctionProject
 
 
+container_option = click.option(
+    "--container",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Build in containers what has no wheel (auto, the default), everything, or nothing.",
+)
+
+
 def build_options(command: Any) -> Any:
     """Add the options that choose what goes into an artifact."""
     for option in (
+        container_option,
+        click.option(
+            "--allow",
+            "allow",
+            multiple=True,
+            metavar="WHAT=REASON",
+            help="Let the audit pass a file, library or package (a shell pattern), and say why.",
+        ),
         click.option("--jobs", type=click.IntRange(1), help="Functions built side by side."),
         click.option("--max-size", help='Budget for the unzipped size, such as 200MB or "150 MiB".'),
         click.option("--prefix", help="Folder of the artifacts in the bucket."),
@@ -36,9 +51,28 @@ def projects_below(paths: Sequence[Path], options: dict[str, Any]) -> list[Funct
 
     from planton_build.project.discovery import load_projects
 
-    names = ("bucket", "prefix", "max_size")
+    names = ("bucket", "prefix", "max_size", "container")
     flags = {name: options[name] for name in names if options.get(name) is not None}
+    if options.get("allow"):
+        flags["allow"] = reasons(options["allow"])
     return load_projects(list(paths) or [Path()], flags=flags, environment=os.environ)
+
+
+def reasons(written: Sequence[str]) -> dict[str, str]:
+    """Return the exceptions of `--allow`, each with its reason.
+
+    Raises:
+        ConfigInvalid: one has no reason.
+    """
+    found = {}
+    for one in written:
+        what, _, reason = one.partition("=")
+        if not what.strip() or not reason.strip():
+            raise ConfigInvalid(
+                f"--allow {one!r} gives no reason", hint='write --allow "libfoo.so.1=it is in our layer"'
+            )
+        found[what.strip()] = reason.strip()
+    return found
 
 
 def open_workshop(console: Console, jobs: int | None, mode: LockMode, **lock_options: Any) -> Workshop:

@@ -25,7 +25,7 @@ class Dependencies(Protocol):
 
     @property
     def fingerprint(self) -> object:
-        """A JSON value that differs whenever the packages' files may differ."""
+        """A JSON value that differs whenever the packages' files may differ. Building may complete it."""
 
     @property
     def lock_path(self) -> Path | None:
@@ -44,7 +44,16 @@ class Dependencies(Protocol):
         """Whether a package holds the function's own code, so that loose sources stay out."""
 
     def packages(self) -> Sequence[Package]:
-        """Fetch what is missing and return every package as members."""
+        """Fetch or build what is missing and return every package as members."""
+
+    def lock_builds(self) -> None:
+        """Lock what building takes, such as images and build requirements, or check that it is locked."""
+
+    def generated(self, groups: Sequence[Sequence[Member]], own: Sequence[Member]) -> Sequence[Member]:
+        """Return what is made of the packages' members and the function's own, such as bytecode.
+
+        Where such a member has the path of another, it takes its place.
+        """
 
 
 class Ecosystem(Protocol):

@@ -25,6 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from planton_build.archive.reader import ZipListing, read_zip
+from planton_build.archive.unpack import LIMITS, unpack
 from planton_build.errors import ArtifactNotRunnable, InvocationFailed
 from planton_build.events import Listener, Note, ignore
 from planton_build.local.environment import command, environment
@@ -42,7 +43,6 @@ from planton_build.local.runtime_api import (
 )
 from planton_build.local.runtime_wheels import runtime_wheels
 from planton_build.local.server import LocalAws
-from planton_build.local.unpack import LIMITS, unpack
 
 INIT_SECONDS = 10.0
 """How long Lambda's init phase may take before it starts over within the function's timeout."""

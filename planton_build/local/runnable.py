@@ -15,11 +15,11 @@ from pathlib import Path
 
 from planton_build.archive.contents import read_entry
 from planton_build.archive.reader import ZipEntry, ZipListing
+from planton_build.archive.unpack import beginning
 from planton_build.errors import ArtifactNotRunnable
 from planton_build.events import Listener, Note, ignore
 from planton_build.local.interpreters import Interpreter, find_interpreter
 from planton_build.local.runtime_wheels import MINIMUM_PYTHON
-from planton_build.local.unpack import beginning
 
 NEWEST_PYTHON = (3, 14)
 """The newest minor version that is looked for as a stand-in."""

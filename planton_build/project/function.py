@@ -25,8 +25,8 @@ class BuildOptions:
 
     `container` says what is done in build containers. `build_image` and `runtime_image` name images other
     than Amazon's; `{runtime}` and `{architecture}` stand for the target's. `system_packages` are installed
-    there, `commands` run there. `container_memory` (bytes) and `container_timeout` (seconds) limit each container.
-    `bytecode` adds `.pyc` files. `allow` maps what the audit may let pass to the reason why.
+    there, `commands` run there. `container_memory` (bytes) and `container_timeout` (seconds) limit each
+    container. `bytecode` adds `.pyc` files. `allow` maps what the audit may let pass to the reason why.
     """
 
     source: Path

@@ -19,6 +19,7 @@ from planton_build.sandbox.build_image import BuildImage, ImagePin
 from planton_build.sandbox.container import Sandbox
 from planton_build.sandbox.engine import Engine, engine_errors
 from planton_build.sandbox.files import Input, write_tar
+from planton_build.sandbox.reference import parse_reference
 from planton_build.sandbox.strays import LABEL
 
 SYSTEM_PACKAGES = "/opt/planton/system-packages"
@@ -97,7 +98,7 @@ class Images:
         if digest is None:
             digest = self._resolved(name, machine)
         if digest is not None:
-            found = self._local(f"{_repository(name)}@{digest}") or self._local(digest)
+            found = self._local(f"{parse_reference(name).name}@{digest}") or self._local(digest)
             return (found or self._pulled(name, digest)), ImagePin(name, digest)
         found = self._local(name)
         if found is None:
@@ -211,7 +212,7 @@ class Images:
 
     def _resolved(self, name: str, machine: str) -> str | None:
         """Return the digest that a registry has for a tag; None for an image that is only on the engine."""
-        if not _has_registry(name):
+        if parse_reference(name).host is None:
             return None
         from planton_build.sandbox.registry import resolve
 
@@ -225,8 +226,9 @@ class Images:
     def _pulled(self, name: str, digest: str) -> str:
         import docker
 
-        reference = f"{_repository(name)}@{digest}"
-        if not _has_registry(name):
+        named = parse_reference(name)
+        reference = f"{named.name}@{digest}"
+        if named.host is None:
             raise ImageUnavailable(
                 f"the container engine has no image with the ID {digest}, which is locked for {name}",
                 hint="load that very image with `docker load`, or take the one that is there with "
@@ -284,16 +286,3 @@ def _key(*parts: str) -> str:
 
 def _platform(machine: str) -> str:
     return "linux/arm64" if machine == "aarch64" else "linux/amd64"
-
-
-def _repository(name: str) -> str:
-    """Return an image's name without tag and digest."""
-    name = name.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
-
-
-def _has_registry(name: str) -> bool:
-    """Tell whether the first part of an image's name is a host, by docker's rule."""
-    first, slash, _ = name.partition("/")
-    return bool(slash) and ("." in first or ":" in first or first == "localhost")

@@ -6,6 +6,7 @@ A block is preceded by HTML comments, which a reader of the page does not see:
     <!-- aws: acme-lambda-artifacts eu-west-1 --> an AWS with this bucket and the manifests' roles
     <!-- needs: unzip -->                         programs besides the tool; without them the block is skipped
     <!-- host: x86_64 -->                         on other machines than such a Linux the block is skipped
+    <!-- containers: python3.11 -->               build containers, of stand-in images of this runtime
 
 Inside a block, `$ ` begins a command. `# exit 10` behind it says that it must end so, otherwise with 0;
 a colon and words may follow. The lines below a command are what it prints, both streams together: `…`
@@ -39,8 +40,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WARMED = ("price-tag", "image-processor", "monorepo")
 """The examples whose wheels are fetched once, before the first block."""
-DIRECTIVES = frozenset({"run in", "aws", "needs", "host"})
+DIRECTIVES = frozenset({"run in", "aws", "needs", "host", "containers"})
 SECONDS = 120
+CONTAINER_SECONDS = 900
+"""For one command that starts emulated compilers."""
+STAND_INS = "planton-standin/build-{runtime}:latest-{architecture}"
 
 pytestmark = [
     pytest.mark.network,
@@ -192,7 +196,12 @@ def _account_with(place: str, folder: Path, state: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_the_commands_of_a_page_do_what_it_says(
-    block: Block, tmp_path: Path, warm: Path, state: Path, account: Path
+    block: Block,
+    tmp_path: Path,
+    warm: Path,
+    state: Path,
+    account: Path,
+    require_engine: Callable[[str, bool, str], None],
 ) -> None:
     for program in block.directives.get("needs", "").split():
         if shutil.which(program) is None and not os.environ.get("PLANTON_REQUIRE_ENGINES"):
@@ -207,6 +216,9 @@ def test_the_commands_of_a_page_do_what_it_says(
     environment = _environment(cache=cache, state=state, home=tmp_path)
     if "aws" in block.directives:
         environment |= _account_with(block.directives["aws"], folder, account)
+    if "containers" in block.directives:
+        require_stand_ins(require_engine, block.directives["containers"])
+        environment["PLANTON_BUILD_IMAGE"] = STAND_INS
     for command in block.commands:
         done = subprocess.run(
             ["sh", "-c", command.text],
@@ -217,13 +229,29 @@ def test_the_commands_of_a_page_do_what_it_says(
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            timeout=SECONDS,
+            timeout=CONTAINER_SECONDS if "containers" in block.directives else SECONDS,
             check=False,
         )
         where = f"{block.page}:{command.line}: {command.text}"
         assert done.returncode == command.exit_code, f"{where}\n{done.stdout}"
         if any(line.strip() for line in command.output):
             assert prints_as_shown(command.output, done.stdout), f"{where}\n{done.stdout}"
+
+
+def require_stand_ins(require_engine: Callable[[str, bool, str], None], runtime: str) -> None:
+    """End the test unless an engine has stand-ins of a runtime's build images, for both architectures."""
+    from planton_build.errors import EngineUnavailable
+    from planton_build.sandbox.engine import connect
+
+    try:
+        engine = connect(os.environ)
+    except EngineUnavailable as error:
+        require_engine("a container engine", False, error.message)
+        return
+    known = {tag for image in engine.api.images() for tag in image.get("RepoTags") or []}
+    engine.close()
+    wanted = {STAND_INS.format(runtime=runtime, architecture=one) for one in ("x86_64", "arm64")}
+    require_engine("stand-in images", wanted <= known, "as root: tests/standins/make")
 
 
 def prints_as_shown(expected: tuple[str, ...], actual: str) -> bool:

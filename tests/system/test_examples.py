@@ -43,7 +43,13 @@ pytestmark = [
 ]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-MANIFESTS = {path.parent.name: path.relative_to(EXAMPLES) for path in sorted(EXAMPLES.rglob("lambda.yaml"))}
+IN_CONTAINERS = {"checksum"}
+"""Examples that need a build container; tests/system/containers has them."""
+MANIFESTS = {
+    path.parent.name: path.relative_to(EXAMPLES)
+    for path in sorted(EXAMPLES.rglob("lambda.yaml"))
+    if path.parent.name not in IN_CONTAINERS
+}
 FOLDERS = sorted({path.parts[0] for path in MANIFESTS.values()})
 LIMIT = 262_144_000
 """Lambda's limit for a function and its layers, unzipped, in bytes (docs.aws.amazon.com: Lambda quotas)."""
@@ -115,7 +121,7 @@ Built = tuple[Path, dict[str, Any]]
 def built(tmp_path_factory: pytest.TempPathFactory, build: Any) -> dict[str, Built]:
     """Return the artifact and the report of every example, with what a working copy tends to have besides."""
     folder = tmp_path_factory.mktemp("as-they-are")
-    shutil.copytree(EXAMPLES, folder / "examples")
+    shutil.copytree(EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns(*IN_CONTAINERS))
     for manifest in MANIFESTS.values():
         place = (folder / "examples" / manifest).parent
         (place / ".env").write_text("TOKEN=secret\n")
@@ -285,7 +291,7 @@ class Deployed:
 def deployed(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Iterator[Deployed]:
     """Build every example for this host, publish and deploy it."""
     made = Deployed(tmp_path_factory.mktemp("deployed"))
-    shutil.copytree(EXAMPLES, made.examples)
+    shutil.copytree(EXAMPLES, made.examples, ignore=shutil.ignore_patterns(*IN_CONTAINERS))
     for path in made.examples.rglob("lambda.yaml"):
         path.write_text(for_this_host(path.read_text(), service.url))
     for step in (("planton-build", "lock"), ("planton-build", "--local"), ("planton-deploy", "--local")):

@@ -22,7 +22,12 @@ from planton_build.cache import Store
 pytestmark = [pytest.mark.network, pytest.mark.skipif(sys.platform == "win32", reason="Unix modes")]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-FUNCTIONS = [*sorted(path.parent.name for path in EXAMPLES.rglob("lambda.yaml")), "awkward"]
+IN_CONTAINERS = {"checksum"}
+"""Examples that need a build container; tests/system/containers has them."""
+FUNCTIONS = [
+    *sorted({path.parent.name for path in EXAMPLES.rglob("lambda.yaml")} - IN_CONTAINERS),
+    "awkward",
+]
 UTF8 = {"LC_ALL": "C.UTF-8"}
 JAR = ("java", "-m", "jdk.jartool/sun.tools.jar.Main")
 """`jar`, which a runtime without development kit has too, if not by that name."""
@@ -57,7 +62,7 @@ def artifacts(once: Any, build: Any, awkward_function: Callable[[Path], None]) -
     """Build every example, and the awkward function, once; return ZIP and report by name."""
 
     def make(folder: Path) -> None:
-        shutil.copytree(EXAMPLES, folder / "functions")
+        shutil.copytree(EXAMPLES, folder / "functions", ignore=shutil.ignore_patterns(*IN_CONTAINERS))
         (folder / "functions" / "awkward").mkdir()
         awkward_function(folder / "functions" / "awkward")
         reports = build(folder / "functions", store=folder / "store")

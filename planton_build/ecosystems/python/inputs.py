@@ -159,7 +159,7 @@ def _input_of(
                 hint="remove `extras` and `groups`, or take the dependencies from pyproject.toml",
                 file=path,
             )
-        return _requirements_input(path, variables)
+        return requirements_input(path, variables)
     parts: list[tuple[str, str]] = []
     project: Path | None = None
     options = IndexOptions()
@@ -191,7 +191,8 @@ def _project_of(kind: InputKind, path: Path, source: Path) -> Path:
     return member if is_member else beside
 
 
-def _requirements_input(path: Path, variables: Mapping[str, str] | None) -> DependencyInput | None:
+def requirements_input(path: Path, variables: Mapping[str, str] | None) -> DependencyInput | None:
+    """Return a requirements file as an input, or None when it asks for nothing."""
     read = read_requirements(path, variables=variables)
     if not read.named and not read.local:
         return None

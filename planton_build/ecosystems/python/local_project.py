@@ -92,7 +92,15 @@ def local_package(
         store.put_record("projects", key, record)
     filename = str(record["filename"])
     _check_tags(project, filename, target)
-    path = store.blob("wheels", record["sha256"])
+    return package_of(filename, store.blob("wheels", record["sha256"]), target, store, scripts=scripts)
+
+
+def package_of(filename: str, path: Path, target: Target, store: Store, *, scripts: bool) -> Package:
+    """Return the wheel of a local project as a package: the same whichever backend and host built it.
+
+    Raises:
+        WheelInvalid: the wheel is against the rules.
+    """
     name, version, _, _ = parse_wheel_filename(filename)
     tree = read_wheel(path, filename=filename)
     members = list(_members(tree.files, path, name, store))

@@ -86,6 +86,17 @@ def lock_path(dependencies: DependencyInput, target: Target) -> Path:
     return path.with_name(".".join([stem, *chosen, target.name, "lock"]))
 
 
+def build_lock_path(lock: Path, target: Target) -> Path:
+    """Return where the build lock of a lock stands.
+
+    `requirements.python3.13-arm64.lock` has `requirements.python3.13-arm64.build.lock`; locks of other tools
+    are for all targets: `uv.lock` has `uv.lock.python3.13-arm64.build.lock`.
+    """
+    own = f".{target.name}.lock"
+    stem = lock.name.removesuffix(".lock") if lock.name.endswith(own) else f"{lock.name}.{target.name}"
+    return lock.with_name(f"{stem}.build.lock")
+
+
 def render(lock: Lock, input_digest: str, *, beside: Path) -> str:
     """Return the text of a lock file: the same for the same lock on every machine, with LF line ends.
 

@@ -92,6 +92,10 @@ class Fitness(Protocol):
         """Raise NoFittingWheel, with what the indexes offer, if a version that `file` asks for has none."""
         ...
 
+    def has_sdist(self, name: str) -> bool:
+        """Tell whether the indexes offer sources of a package."""
+        ...
+
     def close(self) -> None:
         """Close all connections."""
         ...
@@ -130,6 +134,10 @@ class IndexFitness:
             raise NoFittingWheel(
                 error.message, hint=error.hint, file=file, has_sdist=error.has_sdist
             ) from error
+
+    def has_sdist(self, name: str) -> bool:
+        """Tell whether the indexes offer sources of a package."""
+        return any(offer.kind == "sdist" for offer in self._index.offers(name))
 
     def close(self) -> None:
         """Close all connections."""
@@ -182,7 +190,12 @@ class UvResolver:
                     judge.require(*unfit[0], dependencies.path)  # says what the indexes offer instead
                 for unknown in uv_failures.unknown_packages(answer.explanation):
                     judge.unfit_versions(unknown)  # says why, when an index could not be read
-            raise uv_failures.failure(answer.explanation, dependencies.path, target)
+                error = uv_failures.failure(answer.explanation, dependencies.path, target)
+                if isinstance(error, NoFittingWheel):
+                    error.has_sdist = any(
+                        map(judge.has_sdist, uv_failures.unfit_packages(answer.explanation))
+                    )
+                raise error
 
 
 @dataclass(frozen=True, slots=True)

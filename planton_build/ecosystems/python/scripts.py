@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from planton_build.archive.compress import member_from_bytes
-from planton_build.archive.contents import read_entry
+from planton_build.archive.contents import read_member
 from planton_build.archive.member import EXECUTABLE, Member
-from planton_build.archive.reader import ZipEntry
 from planton_build.cache import Store
 from planton_build.errors import WheelInvalid
 from planton_build.runtimes.target import Target
@@ -63,7 +62,7 @@ def script_members(
 
 def _script(member: Member, python: str, store: Store) -> Member:
     """Return a script with its placeholder replaced; one without stays as it is in the wheel."""
-    content = _content(member)
+    content = read_member(member)
     line = _PLACEHOLDER.match(content)
     if line is None:
         return replace(member, mode=EXECUTABLE)
@@ -78,7 +77,7 @@ def _entry_points(member: Member) -> Iterator[tuple[str, str]]:
     # Keep the case of names: the documented way, which the stubs do not know.
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
-        parser.read_string(_content(member).decode("utf-8"))
+        parser.read_string(read_member(member).decode("utf-8"))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise WheelInvalid(f"entry_points.txt of {member.origin} cannot be read") from error
     for group in _GROUPS:
@@ -93,17 +92,3 @@ def _command(origin: str, command: str, reference: str, python: str) -> bytes:
     module, function = parsed.groups()
     first = function.partition(".")[0]
     return _COMMAND.format(python=python, module=module, first=first, function=function).encode()
-
-
-def _content(member: Member) -> bytes:
-    entry = ZipEntry(
-        member.path,
-        member.mode,
-        member.method,
-        0,
-        member.crc32,
-        member.size,
-        member.compressed_size,
-        member.offset,
-    )
-    return read_entry(member.file, entry)

@@ -248,7 +248,7 @@ def _ways_out(
     other: Architecture = "x86_64" if target.architecture == "arm64" else "arm64"
     if same and _fitting(package.version, replace(target, architecture=other), offers):
         ways.append(f"use the architecture {other}, which has a wheel")
-    elif same:
+    elif any(offer.kind == "wheel" for offer in same):
         ways.append("use a runtime or architecture that one of its wheels is made for")
     if any(offer.kind == "sdist" for offer in same):
         ways.append("build its sdist in a container: leave out --container never")

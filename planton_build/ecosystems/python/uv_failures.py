@@ -49,6 +49,11 @@ def unfit_pins(explanation: str) -> list[tuple[str, str]]:
     return sorted(set(_UNFIT_PIN.findall(explanation)))
 
 
+def unfit_packages(explanation: str) -> list[str]:
+    """Return the packages that have wheels, but none that a version in question could take."""
+    return sorted({name for found in _UNFIT.findall(explanation) for name in found if name})
+
+
 def unbuilt_projects(explanation: str) -> set[str]:
     """Return local projects whose metadata is dynamic and was not built because building was disabled."""
     return set(_DISABLED.findall(explanation)) if _UNBUILDABLE.search(explanation) else set()
@@ -95,10 +100,11 @@ def _wheel_failure(explanation: str, told: str, path: Path, target: Target) -> P
     if names := sorted(set(_SDIST_ONLY.findall(explanation))):
         return ContainerRequired(
             f"no wheel of {_listed(names)} loads on {target.name}; the index has sources only\n{told}",
-            hint="allow a version with wheels, or publish a wheel of your own to an index of yours",
+            hint="leave out `--container never`, so that it is built in a container; or allow a version with "
+            "wheels, or publish a wheel of your own to an index of yours",
             file=path,
         )
-    if names := sorted({name for found in _UNFIT.findall(explanation) for name in found if name}):
+    if names := unfit_packages(explanation):
         return NoFittingWheel(
             f"no wheel of {_listed(names)} loads on {target.name}\n{told}",
             hint="allow other versions, or choose a runtime and architecture that the package has wheels for",

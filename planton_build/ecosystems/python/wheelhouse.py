@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from packaging.version import InvalidVersion, Version
 
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
-from planton_build.errors import NoFittingWheel, WheelInvalid
+from planton_build.ecosystems.python.sdist import Sdist
+from planton_build.errors import IndexUnreachable, NoFittingWheel, WheelInvalid
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.parallel import each
 
@@ -46,26 +47,11 @@ class WheelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class SdistFile:
-    """An sdist in the store, of a package without a wheel for the target. Fields as in `WheelFile`.
-
-    `avoided_by` says in words which wheel would make its building needless, where the index was asked.
-    """
-
-    name: str
-    version: str
-    filename: str
-    sha256: str
-    path: Path
-    avoided_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Fetched:
     """The files of a lock, each list in the lock's order."""
 
     wheels: list[WheelFile]
-    sdists: list[SdistFile]
+    sdists: list[Sdist]
 
 
 class Wheelhouse:
@@ -108,12 +94,12 @@ class Wheelhouse:
             found.update((file.name, file) for file in self._fetched(missing, lock))
         files = [file for package in lock.packages if (file := found[package.name]) is not None]
         wheels = [file for file in files if isinstance(file, WheelFile)]
-        sdists = [file for file in files if isinstance(file, SdistFile)]
+        sdists = [file for file in files if isinstance(file, Sdist)]
         detail = f"{len(wheels)} wheels{f', {len(sdists)} sdists' if sdists else ''}, {len(missing)} fetched"
         self._listener(StepFinished(self._function, _STEP, detail, time.perf_counter() - started))
         return Fetched(wheels, sdists)
 
-    def stored(self, package: LockedPackage, target: Target) -> WheelFile | SdistFile | None:
+    def stored(self, package: LockedPackage, target: Target) -> WheelFile | Sdist | None:
         """Return the package's file if the store has it and knows that it is the one to take."""
         sha256: object = next(iter(package.hashes), None)
         if len(package.hashes) != 1:
@@ -126,9 +112,18 @@ class Wheelhouse:
         file = _file(package, filename, sha256, self._store, target)
         return file if file.path.exists() else None
 
+    def missing_wheels(self, lock: Lock) -> list[LockedPackage]:
+        """Return the packages whose file is not in the store and will be a wheel.
+
+        Raises as `fetch` does for packages that the indexes offer nothing fitting of.
+        """
+        missing = [package for package in lock.packages if self.stored(package, lock.target) is None]
+        offers = each(missing, lambda package: self._chosen(package, lock), jobs=self._jobs)
+        return [package for package, offer in zip(missing, offers, strict=True) if offer.kind == "wheel"]
+
     def keep_downloaded(
         self, package: LockedPackage, target: Target, filename: str, sha256: str
-    ) -> WheelFile | SdistFile:
+    ) -> WheelFile | Sdist:
         """Remember the file name of a package's file that was put into the store by other means.
 
         Raises:
@@ -140,7 +135,7 @@ class Wheelhouse:
             self._store.put_record("offers", _choice_key(package, target), sha256)
         return file
 
-    def _fetched(self, packages: Sequence[LockedPackage], lock: Lock) -> list[WheelFile | SdistFile]:
+    def _fetched(self, packages: Sequence[LockedPackage], lock: Lock) -> list[WheelFile | Sdist]:
         from planton_build.ecosystems.python.download import Download
         from planton_build.ecosystems.python.selection import joined_errors
 
@@ -156,13 +151,9 @@ class Wheelhouse:
             total = sum(size or 0 for size in sizes) if None not in sizes else None
             self._listener(StepStarted(self._function, _STEP, total, "bytes"))
             digests = each(downloads, self._download, jobs=self._jobs)
-        kept = [
+        return [
             self.keep_downloaded(package, target, job.offer.filename, digest)
             for package, job, digest in zip(packages, downloads, digests, strict=True)
-        ]
-        return [
-            replace(file, avoided_by=self._avoiding(package, target)) if isinstance(file, SdistFile) else file
-            for package, file in zip(packages, kept, strict=True)
         ]
 
     def _chosen(self, package: LockedPackage, lock: Lock) -> Offer:
@@ -180,10 +171,15 @@ class Wheelhouse:
                 raise
             return source
 
-    def _avoiding(self, package: LockedPackage, target: Target) -> str:
+    def avoiding(self, name: str, version: str, target: Target) -> str:
+        """Say which wheel would make the building of a package needless, as far as that is known."""
         from planton_build.ecosystems.python.selection import avoiding_sources
 
-        return avoiding_sources(package, target, self._opened().offers(package.name))
+        try:
+            offers = self._opened().offers(name)
+        except IndexUnreachable:
+            return ""  # a word of advice; what the build needs of the index will say that it is away
+        return avoiding_sources(LockedPackage(name, version, frozenset()), target, offers)
 
     def _download(self, job: Download) -> str:
         from planton_build.ecosystems.python.download import download
@@ -218,15 +214,15 @@ def _name_key(sha256: str) -> str:
 
 def _file(
     package: LockedPackage, filename: str, sha256: str, store: Store, target: Target
-) -> WheelFile | SdistFile:
+) -> WheelFile | Sdist:
     name, version = package.name, package.version
     if filename.endswith(".whl"):
         path = store.blob("wheels", sha256)
         return _checked(WheelFile(name, version, filename, sha256, path), target)
-    return _checked_sdist(SdistFile(name, version, filename, sha256, store.blob("sdists", sha256)))
+    return _checked_sdist(Sdist(name, version, filename, sha256, store.blob("sdists", sha256)))
 
 
-def _checked_sdist(sdist: SdistFile) -> SdistFile:
+def _checked_sdist(sdist: Sdist) -> Sdist:
     """Compare an sdist's file name with the lock."""
     try:
         name, version = parse_sdist_filename(sdist.filename)
@@ -238,7 +234,7 @@ def _checked_sdist(sdist: SdistFile) -> SdistFile:
     return sdist
 
 
-def _another_package(file: WheelFile | SdistFile) -> WheelInvalid:
+def _another_package(file: WheelFile | Sdist) -> WheelInvalid:
     return WheelInvalid(
         f"the file that the lock names by SHA-256 {file.sha256} for {file.name}=={file.version} "
         f"is {file.filename!r}, another package",

@@ -70,6 +70,15 @@ def test_all_options_in_either_spelling(written):
             exclude = ["y"]
             package{dash}exclude = ["z"]
             scripts = true
+            bytecode = true
+            container = "never"
+            build{dash}image = "registry.example/build-{{runtime}}:1-{{architecture}}"
+            runtime{dash}image = "registry.example/run@sha256:{"0" * 64}"
+            system{dash}packages = ["libpq-devel", "gcc-c++", "libpq-devel"]
+            commands = ["make -C assets"]
+            container{dash}memory = "1 GiB"
+            container{dash}timeout = 60
+            allow = {{ "libfoo.so.1" = " in our layer " }}
             bucket = "acme"
             prefix = "/a/b/"
             max{dash}size = "1 MB"
@@ -82,12 +91,39 @@ def test_all_options_in_either_spelling(written):
         assert config.general.model_dump() == {
             "source": "src", "dependencies": "requirements.in", "extras": ("a",), "groups": ("g",),
             "include": ("x",), "exclude": ("y",), "package_exclude": ("z",), "scripts": True,
+            "bytecode": True, "container": "never",
+            "build_image": "registry.example/build-{runtime}:1-{architecture}",
+            "runtime_image": "registry.example/run@sha256:" + "0" * 64,
+            "system_packages": ("gcc-c++", "libpq-devel"), "commands": ("make -C assets",),
+            "container_memory": 1 << 30, "container_timeout": 60, "allow": {"libfoo.so.1": "in our layer"},
             "bucket": "acme",
             "prefix": "a/b", "max_size": 1_000_000,
         }  # fmt: skip
         assert config.functions["my-fn"].max_size == 5
         assert config.functions["my-fn"].model_fields_set == {"max_size"}
         assert config.deploy == {"anything": {"goes": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('container = "sometimes"', "must be"),
+        ('build-image = "no spaces please"', "is not the name of an image"),
+        ('system-packages = ["libpq; rm -rf /"]', "is not the name of a system package"),
+        ('system-packages = ["--nogpgcheck"]', "is not the name of a system package"),
+        ('container-memory = "1 MB"', "must be at least 128 MiB"),
+        ("container-timeout = 0", "must be a whole number of seconds"),
+        ("container-timeout = true", "must be a whole number of seconds"),
+        ('allow = { "libfoo.so" = " " }', "gives no reason"),
+        ('allow = ["libfoo.so"]', "must be a table of reasons"),
+        ("bytecode = 1", "must be true or false"),
+    ],
+)
+def test_a_wrong_option_for_containers_is_refused(written, line, fault):
+    with pytest.raises(ConfigInvalid) as caught:
+        written(line)
+    assert fault in caught.value.message
+    assert caught.value.findings[0].line == 1
 
 
 def test_pyproject_counts_only_with_its_table(written):

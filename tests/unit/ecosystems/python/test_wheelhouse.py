@@ -258,7 +258,7 @@ def test_a_connection_that_keeps_dropping_is_an_error_and_keeps_what_it_got(
 
 
 def test_all_packages_without_a_wheel_are_reported_together(house: House) -> None:
-    house.server.serve(others=["one-1.0.tar.gz", "two-1.0.tar.gz"])
+    house.server.serve(others=["one-1.1.tar.gz", "two-1.1.tar.gz"])
 
     with pytest.raises(NoFittingWheel) as caught:
         house.fetch(*(LockedPackage(name, "1.0", frozenset({"0" * 64})) for name in ("one", "two")))

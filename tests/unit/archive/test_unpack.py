@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from planton_build.archive.reader import read_zip
+from planton_build.archive.unpack import beginning, unpack
 from planton_build.errors import ArchiveInvalid
-from planton_build.local.unpack import beginning, unpack
 
 
 def test_contents_modes_and_links_are_kept(make_zip, tmp_path: Path) -> None:

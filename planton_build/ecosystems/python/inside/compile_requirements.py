@@ -1,0 +1,65 @@
+"""Runs pip-compile in a build container: /work/in/request.json says what, /work/out gets locks and a report.
+
+Several sets are resolved one after another, so that they share the interpreter's start and what was fetched.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import index_state
+import pip_session
+
+IN, OUT, LOCAL = Path("/work/in"), Path("/work/out"), Path("/work/local")
+CACHE = "/tmp/planton-pip"
+OPTIONS = [
+    *("--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-annotate", "--no-header"),
+    *("--no-emit-options", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links"),
+    *("--resolver", "backtracking", "--cache-dir", CACHE, "--no-config"),
+]
+
+
+def main():
+    """Resolve all sets and report how each ended."""
+    request = json.loads((IN / "request.json").read_text("utf-8"))
+    progress = pip_session.prepare(request["target"])
+    index_state.keep()
+    if (IN / "local").is_dir():
+        # Backends write beside the sources, which are read-only where they came in.
+        shutil.copytree(str(IN / "local"), str(LOCAL), symlinks=True, copy_function=pip_session.copied)
+    attempts = request["attempts"]
+    reports = [compiled(one, attempts, progress) for one in request["sets"]]
+    (OUT / "report.json").write_text(json.dumps(reports), "utf-8")
+
+
+def compiled(one, attempts, progress):
+    """Compile one set, in several ways until one succeeds; return how the last ended."""
+    report = {"kind": "other", "subject": "", "text": "there is nothing to try"}
+    for glibc, option in attempts:
+        pip_session.believe_glibc(glibc)
+        report = attempted(one, option, progress)
+        if report["kind"] in ("ok", "unreachable"):
+            break
+    return report
+
+
+def attempted(one, option, progress):
+    """Run pip-compile; return how it ended: `kind`, and for failures `subject` and `text`."""
+    from piptools.scripts.compile import cli
+
+    progress.forget()
+    folder, output = IN / one, OUT / (one + ".txt")
+    shutil.copyfile(str(folder / "pins.txt"), str(output))
+    arguments = [str(folder / "requirements.in"), "-o", str(output), "-c", str(folder / "constraints.txt")]
+    report = {"kind": "ok", "subject": "", "text": ""}
+    try:
+        cli.main([*OPTIONS, "--pip-args", option, *arguments], prog_name="pip-compile", standalone_mode=False)
+    except SystemExit as end:
+        report["kind"] = "other" if end.code else "ok"
+    except Exception as error:
+        report = pip_session.explained(error)
+    return progress.report(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Reads every index page once per job: all sets and attempts see one state of the index.
+
+It is also what makes pip-compile bearable under emulation, where one page of a popular package takes seconds:
+pip-tools has each page read and judged once to resolve, and once more for the hashes.
+"""
+
+from functools import lru_cache
+
+
+def keep():
+    """Make pip and pip-tools of this process keep connections, pages and hashes of pages."""
+    _keep_session()
+    _keep_pages()
+    _take_hashes_of_pages()
+
+
+def _keep_session():
+    """Use one session, with its open connections, for all sets: their index settings are the same."""
+    from pip._internal.commands.install import InstallCommand
+
+    original, sessions = InstallCommand._build_session, []  # noqa: SLF001 - see pip_session
+
+    def build(self, *positional, **named):
+        if not sessions:
+            sessions.append(original(self, *positional, **named))
+        return sessions[0]
+
+    InstallCommand._build_session = build  # noqa: SLF001
+
+
+def _keep_pages():
+    from pip._internal.index import collector, package_finder
+
+    fetch, parse = collector.LinkCollector.fetch_response, package_finder.parse_links
+    pages, links = {}, {}
+
+    def fetched(self, location, *positional, **named):
+        # What is absent or failed is asked for again, so that a failure shows in every set.
+        if pages.get(location.url) is None:
+            pages[location.url] = fetch(self, location, *positional, **named)
+        return pages[location.url]
+
+    def parsed(page):
+        if page.url not in links:
+            links[page.url] = list(parse(page))
+        return links[page.url]
+
+    collector.LinkCollector.fetch_response = fetched
+    package_finder.parse_links = parsed
+
+
+def _take_hashes_of_pages():
+    """Take the SHA-256 that the index page names, instead of asking an API that only some indexes have.
+
+    pip checks every download against it. pip-tools would fetch every file of a version that the API lacks.
+    """
+    from pip._internal.index.package_finder import PackageFinder
+    from piptools.repositories.pypi import PyPIRepository
+
+    matching, hashing = PyPIRepository._get_matching_candidates, PyPIRepository._get_file_hash  # noqa: SLF001
+    judged = PackageFinder.evaluate_links
+    wanted = []
+
+    def candidates(self, requirement):
+        (pin,) = requirement.specifier
+        wanted.append(_version(pin.version))
+        try:
+            return matching(self, requirement)
+        finally:
+            wanted.pop()
+
+    def judging(self, evaluator, links):
+        # Most links are wheels of other versions: their names need not be taken apart.
+        return judged(self, evaluator, [one for one in links if not wanted or _may_be(one, wanted[-1])])
+
+    def of_page(self, link):
+        known = dict(getattr(link, "_hashes", None) or {link.hash_name: link.hash})
+        return "sha256:" + known["sha256"] if known.get("sha256") else hashing(self, link)
+
+    PackageFinder.evaluate_links = judging
+    PyPIRepository._get_matching_candidates = candidates  # noqa: SLF001
+    PyPIRepository._get_hashes_from_pypi = lambda *_: {}  # noqa: SLF001
+    PyPIRepository._get_file_hash = of_page  # noqa: SLF001
+
+
+def _may_be(link, version):
+    """Tell whether a file may be of a version: no wheel whose name says another one."""
+    parts = link.filename.split("-")
+    return not link.filename.endswith(".whl") or len(parts) < 5 or _version(parts[1]) in (version, None)
+
+
+@lru_cache(maxsize=None)
+def _version(text):
+    from pip._vendor.packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(text.replace("_", "-"))
+    except InvalidVersion:
+        return None
