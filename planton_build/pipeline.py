@@ -29,7 +29,7 @@ from planton_build.project.sources import SourceFile, source_files
 if TYPE_CHECKING:
     from planton_build.archive.writer import WrittenZip
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the same inputs may give other bytes than before."""
 
 
@@ -70,24 +70,34 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
     dependencies = ecosystem.dependencies(project)
     sources = source_files(project, carried=dependencies.carries_sources)
     contents = [_content_of(file) for file in sources]
-    key = _key(project, dependencies.fingerprint, sources, contents)
-    artifact = _recorded(workshop.store, key)
-    cached = artifact is not None
-    if artifact is None:
+    layers = _layers(project, workshop.store)
+    beside = [sorted(one) for one in layers] if layers is not None else None
+
+    def key_now() -> str:
+        return _key(project, dependencies.fingerprint, sources, contents, beside)
+
+    key = key_now()
+    known = _recorded(workshop.store, key)
+    if known is None:
         packages = dependencies.packages()
         own = [
             _source_member(file, content, workshop.store)
             for file, content in zip(sources, contents, strict=True)
         ]
-        artifact = _assemble(project, dependencies, packages, own, workshop)
+        artifact, notes = _assemble(project, dependencies, packages, own, workshop)
         # Building may have locked more than there was before, such as the image it was done in.
-        _remember(workshop.store, _key(project, dependencies.fingerprint, sources, contents), artifact)
+        _remember(workshop.store, key_now(), artifact, notes)
+    else:
+        artifact, notes = known
+    for note in notes:
+        workshop.listener(Note(project.name, note))
     check_size(
         SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
         max_size=project.options.max_size,
         file=project.manifest.path,
     )
-    return Built(project, artifact, dependencies.lock_path, cached, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Built(project, artifact, dependencies.lock_path, known is not None, seconds)
 
 
 def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
@@ -130,7 +140,11 @@ def _content_of(file: SourceFile) -> str:
 
 
 def _key(
-    project: FunctionProject, fingerprint: object, sources: Sequence[SourceFile], contents: Sequence[str]
+    project: FunctionProject,
+    fingerprint: object,
+    sources: Sequence[SourceFile],
+    contents: Sequence[str],
+    beside: object,
 ) -> str:
     listing = [
         (file.archive_path, file.executable, content) for file, content in zip(sources, contents, strict=True)
@@ -148,12 +162,13 @@ def _key(
         options.bytecode,
         options.commands,
         sorted(options.allow.items()),
+        beside,
         handler,
     )
 
 
-def _recorded(store: Store, key: str) -> Artifact | None:
-    """Return the artifact of an earlier build with this key, when its file is still whole."""
+def _recorded(store: Store, key: str) -> tuple[Artifact, list[str]] | None:
+    """Return the artifact of an earlier build with this key, when its file is still whole, and its notes."""
     record = store.record("builds", key)
     if record is None:
         return None
@@ -162,18 +177,20 @@ def _recorded(store: Store, key: str) -> Artifact | None:
         status = path.stat()
     except FileNotFoundError:
         return None
-    artifact = _artifact_from(record["artifact"], path)
+    artifact, notes = _artifact_from(record["artifact"], path), list(record["notes"])
     if [status.st_size, status.st_mtime_ns] != record["stat"]:
         if not store.intact("artifacts", artifact.sha256):
             return None
-        _remember(store, key, artifact)  # another build has made the same file anew: hash it once, not always
-    return artifact
+        # Another build has made the same file anew: hash it once, not always.
+        _remember(store, key, artifact, notes)
+    return artifact, notes
 
 
-def _remember(store: Store, key: str, artifact: Artifact) -> None:
+def _remember(store: Store, key: str, artifact: Artifact, notes: Sequence[str]) -> None:
     status = artifact.path.stat()
     value = {name: item for name, item in asdict(artifact).items() if name != "path"}
-    store.put_record("builds", key, {"artifact": value, "stat": [status.st_size, status.st_mtime_ns]})
+    found = [status.st_size, status.st_mtime_ns]
+    store.put_record("builds", key, {"artifact": value, "stat": found, "notes": list(notes)})
 
 
 def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
@@ -188,7 +205,7 @@ def _assemble(
     packages: Sequence[Package],
     own: Sequence[Member],
     workshop: Workshop,
-) -> Artifact:
+) -> tuple[Artifact, list[str]]:
     """Join packages, sources and what is made of them, check the result, and write the ZIP into the store."""
     from planton_build.archive.merge import merge
 
@@ -200,13 +217,13 @@ def _assemble(
     ecosystem_of(project, workshop).check_handler(project, {member.path for member in members})
     versions = {package.name: package.version for package in packages}
     shares = shares_of(members, versions)
-    _audit(project, members, versions, workshop)
+    notes = _audit(project, members, versions, workshop)
     largest = largest_of(members)
     # Before the writing: an artifact over the limit is not worth a second of it.
     report = SizeReport(sum(member.size for member in members), shares, largest)
     check_size(report, max_size=project.options.max_size, file=project.manifest.path)
     path, written = _write(project.name, members, workshop)
-    return Artifact(
+    artifact = Artifact(
         path=path,
         sha256=written.sha256,
         tree_digest=written.tree_digest,
@@ -216,27 +233,40 @@ def _assemble(
         packages=shares,
         largest=largest,
     )
+    return artifact, notes
 
 
 def _audit(
     project: FunctionProject, members: Sequence[Member], versions: dict[str, str], workshop: Workshop
-) -> None:
-    """Hold native code and requirements against the target; say what was let pass, and why."""
+) -> list[str]:
+    """Hold native code and requirements against the target; return what was let pass, and why."""
     from planton_build.audit.content import audit
     from planton_build.audit.findings import raise_for
 
+    layers = _layers(project, workshop.store)
     report = audit(
         members,
         versions,
         project.target,
         store=workshop.store,
         allow=project.options.allow,
-        # What attached layers bring is not known here; without any, nothing is beside the artifact.
-        layer_libraries=None if project.manifest.model.spec.layer_arns else (),
+        layer_libraries=layers[0] if layers is not None else None,
+        layer_packages=layers[1] if layers is not None else None,
     )
-    for note in report.notes:
-        workshop.listener(Note(project.name, note.message))
     raise_for(report, project.manifest.path)
+    return [note.message for note in report.notes]
+
+
+def _layers(project: FunctionProject, store: Store) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Return libraries and packages of attached layers, None when one was never looked into.
+
+    Layers by reference are not known here; publishing looks into the others.
+    """
+    from planton_build.audit.layers import joined
+
+    attached = project.manifest.model.spec.layer_arns
+    arns = [layer.value for layer in attached if layer.value]
+    return joined(arns, store) if len(arns) == len(attached) else None
 
 
 def _source_member(file: SourceFile, content: str, store: Store) -> Member:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -15,6 +15,7 @@ from planton_build.cli.workshop import build_options, open_workshop, projects_be
 from planton_build.events import Note
 
 if TYPE_CHECKING:
+    from planton_build.archive.member import Member
     from planton_build.artifact import Artifact
     from planton_build.runtimes.target import Architecture, Target
 
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     """Check ZIPs (any ZIP) or the functions below a folder: sizes, limits, native code, missing packages.
 
-    A ZIP is held against --runtime and --architecture, where they are given. Without them its native code must
-    be of one architecture, and no more is judged.
+    A ZIP is held against --runtime and --architecture, where they are given. Without them its native code
+    must be of one architecture, and no more is judged.
     """
-    from planton_build.audit.archive import artifact_of
+    from planton_build.audit.archive import measured, members_of
     from planton_build.audit.size import SizeReport, check_size
     from planton_build.parallel import each
     from planton_build.pipeline import build_all
@@ -47,7 +48,8 @@ def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     budget = parse_size(options["max_size"]) if options["max_size"] else None
     archives = [path for path in paths if path.suffix.lower() == ".zip"]
     places = [path for path in paths if path not in archives]
-    found = [(shown_path(path), path, artifact) for path in archives for artifact in [artifact_of(path)]]
+    zips = [(path, *members_of(path)) for path in archives]
+    found = [(shown_path(path), path, measured(path, members, names)) for path, members, names in zips]
     if places or not archives:
         projects = projects_below(places, options)
         results = build_all(projects, open_workshop(console, options["jobs"], "build"))
@@ -62,16 +64,19 @@ def check(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
         check_size(sizes, max_size=budget, file=file)
 
     each(found, check_one, jobs=1)
-    if archives:
-        _audit(console, archives, options)
+    if zips:
+        _audit(console, zips, options)
     if console.as_json:
         console.json({"artifacts": [report.sizes_json(title, artifact) for title, _, artifact in found]})
     return 0
 
 
-def _audit(console: Console, archives: Sequence[Path], options: dict[str, Any]) -> None:
+_Zip: TypeAlias = "tuple[Path, list[Member], dict[str, str]]"
+
+
+def _audit(console: Console, archives: Sequence[_Zip], options: dict[str, Any]) -> None:
     """Audit ZIPs of any origin; functions were audited when they were built."""
-    from planton_build.audit.content import audit_zip
+    from planton_build.audit.content import audit as audited
     from planton_build.audit.findings import raise_for
     from planton_build.cache import Store
     from planton_build.parallel import each
@@ -79,11 +84,12 @@ def _audit(console: Console, archives: Sequence[Path], options: dict[str, Any]) 
     target = _target(options["runtime"], options["architecture"])
     store, allow = Store(cache_folder()), reasons(options["allow"])
 
-    def audit(archive: Path) -> None:
-        report = audit_zip(archive, target, store=store, allow=allow)
+    def audit(archive: _Zip) -> None:
+        path, members, versions = archive
+        report = audited(members, versions, target, store=store, allow=allow)
         for note in report.notes:
-            console.listen(Note(archive.name, note.message))
-        raise_for(report, archive)
+            console.listen(Note(path.name, note.message))
+        raise_for(report, path)
 
     each(archives, audit, jobs=1)
 

@@ -1,4 +1,4 @@
-"""How much attached layers take of Lambda's unzipped limit: fetched once per layer version, and measured.
+"""How much attached layers take of Lambda's unzipped limit: fetched once per layer version, and looked into.
 
 The service tells a layer's zipped size only, and the limit is on the unzipped one. A layer version never
 changes, so what was measured once is kept for good.
@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from planton_build.archive.reader import read_zip
+from planton_build.audit.layers import known_layer, look_into
 from planton_build.audit.size import SizeReport, check_size
-from planton_build.cache import Store, key_of
+from planton_build.cache import Store
 from planton_build.errors import ConfigInvalid, HashMismatch, PublishFailed
 from planton_build.events import Listener, Note
 from planton_build.files import CHUNK, sha256_of
@@ -43,9 +43,9 @@ def known_size(arns: Iterable[str], store: Store) -> tuple[int, tuple[str, ...]]
     """Return the unzipped bytes of the layers that were measured before, and the ARNs of the others."""
     total, unknown = 0, []
     for arn in arns:
-        size = store.record("layers", key_of(arn))
-        if isinstance(size, int):
-            total += size
+        content = known_layer(arn, store)
+        if content is not None:
+            total += content.size
         else:
             unknown.append(arn)
     return total, tuple(unknown)
@@ -85,9 +85,7 @@ def measured_size(arns: Iterable[str], aws: Aws, store: Store) -> int:
     """
     total, unknown = known_size(arns, store)
     for arn in unknown:
-        size = _measure(arn, aws, store)
-        store.put_record("layers", key_of(arn), size)
-        total += size
+        total += _measure(arn, aws, store)
     return total
 
 
@@ -110,7 +108,7 @@ def _measure(arn: str, aws: Aws, store: Store) -> int:
                 f"the layer {arn} arrived with the SHA-256 {found} instead of {content['CodeSha256']}",
                 hint="run the build again; if it stays so, something between here and AWS changes bytes",
             )
-        return sum(entry.size for entry in read_zip(staged).entries)
+        return look_into(arn, staged, store).size
 
 
 def fetch(location: str, destination: Path, arn: str) -> None:
