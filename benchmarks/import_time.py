@@ -25,8 +25,9 @@ from pathlib import Path
 from planton_build.archive.contents import read_member
 from planton_build.archive.member import Member
 from planton_build.archive.merge import merge
+from planton_build.artifact import BytecodeSize, bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import BytecodeSize, bytecode_members, size_of
+from planton_build.ecosystems.python.bytecode import bytecode_members
 from planton_build.ecosystems.python.wheel import wheel_members
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.events import ignore
@@ -129,7 +130,7 @@ def measure(bench: Bench, title: str, names: Sequence[str]) -> None:
         row(
             title,
             json.loads(line.removeprefix("FIGURES ")),
-            size_of(one for made in bytecode for one in made),
+            bytecode_of(one for made in bytecode for one in made),
         )
     )
 

@@ -34,8 +34,20 @@ class FileSize:
 
 
 @dataclass(frozen=True, slots=True)
+class BytecodeSize:
+    """What `.pyc` files take of an artifact: their number, and zipped and unzipped bytes."""
+
+    files: int
+    size: int
+    unzipped_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
-    """A finished ZIP. `size` and `unzipped_size` are bytes; `tree_digest` covers modes, paths, contents."""
+    """A finished ZIP. `size` and `unzipped_size` are bytes; `tree_digest` covers modes, paths, contents.
+
+    `bytecode` is what its `.pyc` files take of that, wherever they came from.
+    """
 
     path: Path
     sha256: str
@@ -45,6 +57,7 @@ class Artifact:
     files: int
     packages: tuple[PackageShare, ...]
     largest: tuple[FileSize, ...]
+    bytecode: BytecodeSize = BytecodeSize(0, 0, 0)
 
     @property
     def code_sha256(self) -> str:
@@ -71,3 +84,9 @@ def largest_of(members: Iterable[Member]) -> tuple[FileSize, ...]:
     """Return the largest files, largest first."""
     ordered = sorted(members, key=lambda member: (-member.size, member.path))
     return tuple(FileSize(member.path, member.size) for member in ordered[:_LARGEST])
+
+
+def bytecode_of(members: Iterable[Member]) -> BytecodeSize:
+    """Count the `.pyc` files among some members."""
+    found = [member for member in members if member.path.endswith(".pyc")]
+    return BytecodeSize(len(found), sum(one.compressed_size for one in found), sum(one.size for one in found))

@@ -256,7 +256,7 @@ class DependencyMissing(PlantonError):
 
 
 class VerifyFailed(PlantonError):
-    """The handler could not be imported, or failed, inside the runtime's container."""
+    """The handler could not be imported inside the runtime's container."""
 
     code, exit_code = "verify_failed", 48
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from planton_build import __version__
 from planton_build.archive.member import Member
-from planton_build.artifact import Artifact, FileSize, PackageShare, largest_of, shares_of
+from planton_build.artifact import (
+    Artifact,
+    BytecodeSize,
+    FileSize,
+    PackageShare,
+    bytecode_of,
+    largest_of,
+    shares_of,
+)
 from planton_build.audit.size import SizeReport, check_size
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.protocol import Dependencies, Ecosystem, Package
@@ -196,7 +204,8 @@ def _remember(store: Store, key: str, artifact: Artifact, notes: Sequence[str]) 
 def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
     packages = tuple(PackageShare(**share) for share in value["packages"])
     largest = tuple(FileSize(**file) for file in value["largest"])
-    return Artifact(**{**value, "path": path, "packages": packages, "largest": largest})
+    bytecode = BytecodeSize(**value["bytecode"])
+    return Artifact(**{**value, "path": path, "packages": packages, "largest": largest, "bytecode": bytecode})
 
 
 def _assemble(
@@ -232,6 +241,7 @@ def _assemble(
         files=written.files,
         packages=shares,
         largest=largest,
+        bytecode=bytecode_of(members),
     )
     return artifact, notes
 

@@ -11,7 +11,7 @@ from planton_build.archive.digest import tree_digest
 from planton_build.archive.member import Member
 from planton_build.archive.names import LAYER_ROOT
 from planton_build.archive.reader import read_zip
-from planton_build.artifact import Artifact, largest_of, shares_of
+from planton_build.artifact import Artifact, bytecode_of, largest_of, shares_of
 from planton_build.errors import ArchiveInvalid
 from planton_build.files import sha256_of
 
@@ -69,6 +69,7 @@ def measured(path: Path, members: Sequence[Member], versions: Mapping[str, str])
         files=len(members),
         packages=shares_of(members, versions),
         largest=largest_of(members),
+        bytecode=bytecode_of(members),
     )
 
 

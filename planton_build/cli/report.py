@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from planton_build.artifact import Artifact
@@ -38,6 +39,15 @@ def _rows(results: Sequence[Built]) -> list[tuple[str, ...]]:
 def show_builds(console: Console, results: Sequence[Built]) -> None:
     """Write the summary table."""
     console.table(_COLUMNS, _rows(results), right=_FIGURES)
+    for built in results:
+        if built.project.options.bytecode:
+            console.print(f"{built.project.name}: {_bytecode(built.artifact)}")
+
+
+def _bytecode(artifact: Artifact) -> str:
+    """Say what bytecode costs in size."""
+    cost = artifact.bytecode
+    return f"bytecode in {cost.files:,} files adds {human(cost.unzipped_size)} unzipped, {human(cost.size)} zipped"
 
 
 def markdown(results: Sequence[Built]) -> str:
@@ -49,7 +59,7 @@ def markdown(results: Sequence[Built]) -> str:
 
 def builds_json(results: Sequence[Built], sources: Mapping[str, S3Source]) -> dict[str, object]:
     """Return `--json` of a build: the contract of docs/json.md."""
-    from planton_build.cli.schema import BuildOut, CodeSourceOut, FunctionOut, PackageOut, S3Out
+    from planton_build.cli.schema import BuildOut, BytecodeOut, CodeSourceOut, FunctionOut, PackageOut, S3Out
 
     functions = []
     for built in results:
@@ -79,6 +89,7 @@ def builds_json(results: Sequence[Built], sources: Mapping[str, S3Source]) -> di
                     for share in artifact.packages
                     if share.version
                 ],
+                bytecode=BytecodeOut(**asdict(artifact.bytecode)),
                 code_source=None
                 if source is None
                 else CodeSourceOut(
@@ -109,6 +120,8 @@ def show_sizes(console: Console, title: str, artifact: Artifact) -> None:
     console.print(
         f"  {artifact.files} files, {human(artifact.unzipped_size)}, ZIP {human(artifact.size)}{over}"
     )
+    if artifact.bytecode.files:
+        console.print(f"  {_bytecode(artifact)}")
     console.print(f"  sha256 {artifact.sha256}")
     console.print(f"  tree   {artifact.tree_digest}")
     rows = [

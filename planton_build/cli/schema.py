@@ -20,6 +20,14 @@ class PackageOut(_Out):
     unzipped_size: int
 
 
+class BytecodeOut(_Out):
+    """What `.pyc` files take of an artifact; sizes in bytes."""
+
+    files: int
+    size: int
+    unzipped_size: int
+
+
 class S3Out(_Out):
     """`spec.s3` as written back."""
 
@@ -50,6 +58,7 @@ class FunctionOut(_Out):
     unzipped_size: int
     files: int
     packages: list[PackageOut]
+    bytecode: BytecodeOut
     code_source: CodeSourceOut | None
     cached: bool
     seconds: float

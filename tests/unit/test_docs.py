@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 import planton_build
 from planton_build import errors
-from planton_build.cli import build, console, deploy, schema
+from planton_build.cli import build, console, deploy, schema, verify_schema
 from planton_build.project.config import OPTION_NAMES
 from planton_build.project.left_out import LEFT_OUT
 from planton_build.runtimes.catalog import GLIBC, runtimes
@@ -190,6 +190,8 @@ def fields_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str
 def described(annotation: object) -> tuple[str, type[BaseModel] | None, str]:
     """Return a type in words, the model inside it if there is one, and `[]` for a list of them."""
     words = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    if annotation is JsonValue:
+        return "any", None, ""
     if isinstance(annotation, types.UnionType):
         (one,) = (part for part in typing.get_args(annotation) if part is not types.NoneType)
         kind, inner, suffix = described(one)
@@ -205,7 +207,7 @@ def described(annotation: object) -> tuple[str, type[BaseModel] | None, str]:
     return words[annotation], None, ""
 
 
-@pytest.mark.parametrize("model", [schema.BuildOut, schema.ErrorsOut])
+@pytest.mark.parametrize("model", [schema.BuildOut, verify_schema.VerifyOut, schema.ErrorsOut])
 def test_the_fields_of_a_contract_are_listed_with_their_types(model: type[BaseModel]) -> None:
     table = rows(page("json"), f"schema: {model.__name__}")
     listed = {codes(row[0])[0]: row[1] for row in table}
@@ -216,7 +218,7 @@ def test_the_fields_of_a_contract_are_listed_with_their_types(model: type[BaseMo
 def test_no_model_of_the_schema_is_forgotten() -> None:
     models = {
         name
-        for name, one in vars(schema).items()
+        for name, one in (vars(schema) | vars(verify_schema)).items()
         if inspect.isclass(one) and issubclass(one, BaseModel) and name[0] != "_"
     }
     marked = set(" ".join(re.findall(r"<!-- schema: ([\w ]+) -->", page("json"))).split())

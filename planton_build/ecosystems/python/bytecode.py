@@ -41,21 +41,6 @@ _UNCHECKED = 0b01
 _COLUMNS = ("paths", "method", "crc32", "size", "compressed_size", "sha256", "offset")
 
 
-@dataclass(frozen=True, slots=True)
-class BytecodeSize:
-    """What bytecode adds to an artifact: `size` in zipped and `unzipped_size` in unzipped bytes."""
-
-    files: int
-    size: int
-    unzipped_size: int
-
-
-def size_of(members: Iterable[Member]) -> BytecodeSize:
-    """Count the `.pyc` files among some members."""
-    found = [member for member in members if member.path.endswith(".pyc")]
-    return BytecodeSize(len(found), sum(one.compressed_size for one in found), sum(one.size for one in found))
-
-
 def bytecode_path(path: str, target: Target) -> str:
     """Return where the bytecode of `path`, which ends with `.py`, belongs (PEP 3147)."""
     folder, slash, name = path.rpartition("/")

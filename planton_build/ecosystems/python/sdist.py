@@ -131,7 +131,7 @@ def _inspect_tar(sdist: Sdist) -> bytes | None:
     checks = _Checks(sdist)
     with _Bounded(sdist.path) as opened, tarfile.open(fileobj=opened, mode="r:") as archive:
         for info in archive:
-            if not (info.isfile() or info.isdir() or info.issym() or info.islnk()) or info.issparse():
+            if not (info.isfile() or info.isdir() or info.issym() or info.islnk()):
                 raise _refusal(sdist, f"{info.name[:200]!r} is a device or of another special kind")
             link = info.linkname if info.issym() or info.islnk() else None
             if checks.is_pyproject(_Entry(info.name, info.size, info.isdir(), link, info.islnk())):

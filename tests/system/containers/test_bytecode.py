@@ -15,8 +15,9 @@ import pytest
 from planton_build.archive.compress import member_from_bytes, member_from_file
 from planton_build.archive.contents import read_member
 from planton_build.archive.member import Member
+from planton_build.artifact import bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import bytecode_members, size_of
+from planton_build.ecosystems.python.bytecode import bytecode_members
 from planton_build.errors import EngineUnavailable, ImageMismatch
 from planton_build.events import Event, StepFinished
 from planton_build.runtimes.catalog import target_for
@@ -196,7 +197,7 @@ def test_members_belong_where_python_looks_for_them_and_to_their_package(room: R
     assert (member.path, member.origin) == ("__pycache__/app.cpython-311.pyc", "kind")
     assert read_member(member)[4:8] == b"\x01\0\0\0"  # PEP 552: by hash, unchecked
     assert b"/var/task/app.py" in read_member(member)
-    assert size_of(group).unzipped_size == len(read_member(member))
+    assert bytecode_of(group).unzipped_size == len(read_member(member))
 
 
 def test_files_that_do_not_compile_are_left_out_and_counted(room: Room) -> None:

@@ -81,6 +81,9 @@ def test_the_text_is_sorted_and_says_what_it_is() -> None:
     assert f'    "setuptools==80.9.0 --hash=sha256:{"a" * 64}",\n' in TEXT
     turned = replace(LOCK, builds=dict(reversed(list(LOCK.builds.items()))))
     assert render(turned) == TEXT
+    build = LOCK.builds["crcmod==1.7"]
+    unsorted = {**LOCK.builds, "crcmod==1.7": replace(build, requires=build.requires[::-1])}
+    assert render(replace(LOCK, builds=unsorted)) == TEXT
 
 
 def test_every_part_counts_in_the_digest() -> None:

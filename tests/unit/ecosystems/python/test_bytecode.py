@@ -16,8 +16,9 @@ import pytest
 
 from planton_build.archive.compress import member_from_bytes, member_from_symlink
 from planton_build.archive.member import Member
+from planton_build.artifact import bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import bytecode_members, bytecode_path, size_of
+from planton_build.ecosystems.python.bytecode import bytecode_members, bytecode_path
 from planton_build.events import Event
 from planton_build.runtimes.target import Target
 from planton_build.sandbox.build_image import ImagePin
@@ -50,7 +51,7 @@ def test_bytecode_belongs_beside_its_source(path: str, expected: str, intel: Tar
 def test_the_cost_counts_bytecode_only(member: Callable[..., Member]) -> None:
     members = [member("app.py", b"x" * 100), member("__pycache__/app.cpython-313.pyc", b"y" * 1000)]
 
-    cost = size_of(members)
+    cost = bytecode_of(members)
 
     assert (cost.files, cost.unzipped_size) == (1, 1000)
     assert 0 < cost.size < 100

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from planton_build.ecosystems.python import pip_tools
 from planton_build.ecosystems.python.compile_request import CompileRequest, compile_request_for, on_host
 from planton_build.ecosystems.python.index_access import IndexAccess
 from planton_build.ecosystems.python.inputs import find_input
@@ -248,3 +251,18 @@ class TestFailures:
         lines = own_words("\n".join(f"gcc line {number}" for number in range(500)))
         assert lines[-1] == "gcc line 499"
         assert len(lines) == 30
+
+
+def test_what_the_scripts_write_is_redacted_at_its_source(tmp_path: Path) -> None:
+    (tmp_path / "hidden.json").write_text('["secret-word", "c2VjcmV0"]')
+    program = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import pip_session\n"
+        "pip_session.HIDDEN = pathlib.Path(sys.argv[2]); sys.stdout = pip_session.Redacted(sys.stdout)\n"
+        "print('a secret-word and c2VjcmV0')\n"
+        "found = {'kind': 'build', 'subject': 'x', 'text': 'its secret-word'}\n"
+        "print(pip_session.Progress(sys.stdout).report(found)['text'])\n"
+    )
+    inside = Path(pip_tools.__file__).with_name("inside")
+    arguments = [sys.executable, "-B", "-c", program, str(inside), str(tmp_path / "hidden.json")]
+    answer = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert answer.stdout == "a **** and ****\nits ****\n"
