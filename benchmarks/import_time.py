@@ -27,7 +27,7 @@ from planton_build.archive.member import Member
 from planton_build.archive.merge import merge
 from planton_build.artifact import BytecodeSize, bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import bytecode_members
+from planton_build.ecosystems.python.building.bytecode import bytecode_members
 from planton_build.ecosystems.python.wheel import wheel_members
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.events import ignore

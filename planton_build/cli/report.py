@@ -47,7 +47,8 @@ def show_builds(console: Console, results: Sequence[Built]) -> None:
 def _bytecode(artifact: Artifact) -> str:
     """Say what bytecode costs in size."""
     cost = artifact.bytecode
-    return f"bytecode in {cost.files:,} files adds {human(cost.unzipped_size)} unzipped, {human(cost.size)} zipped"
+    sizes = f"{human(cost.unzipped_size)} unzipped, {human(cost.size)} zipped"
+    return f"bytecode in {cost.files:,} files adds {sizes}"
 
 
 def markdown(results: Sequence[Built]) -> str:

@@ -18,7 +18,7 @@ from planton_build.events import Event, StepOutput
 
 if TYPE_CHECKING:
     from planton_build.cache import Store
-    from planton_build.ecosystems.python.containers import Opened
+    from planton_build.ecosystems.python.building.containers import Opened
     from planton_build.ecosystems.python.index import Index
     from planton_build.pipeline import Built
     from planton_build.project.function import FunctionProject
@@ -121,7 +121,7 @@ def _event(path: Path) -> bytes:
 
 
 def _open(store: Store, log: _Log) -> Opened:
-    from planton_build.ecosystems.python.containers import Containers
+    from planton_build.ecosystems.python.building.containers import Containers
 
     containers = Containers(store, _no_index, environment=os.environ, listener=log.listen, jobs=1)
     return containers.open("verify runs functions in containers")

@@ -5,12 +5,14 @@ Nothing of the host is mounted, so that a remote engine works as well and no fil
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from planton_build.errors import (
     ContainerDiskFull,
@@ -220,8 +222,8 @@ class Sandbox:
             expired.set()
             self._kill(container)
 
-        with engine_errors(job.what):
-            output = api.attach(container, stdout=True, stderr=True, stream=True, logs=False)
+        with engine_errors(job.what), contextlib.ExitStack() as stack:
+            output = stack.enter_context(_attached(api, container))
             timer = threading.Timer(job.limits.seconds, expire)
             timer.daemon = True
             api.start(container)
@@ -296,6 +298,21 @@ class Sandbox:
             # What is raised already says what went wrong; the container has our label, so that the next run
             # or `doctor` removes it.
             self._log("removing a container", f"{container[:12]} could not be removed: {error}")
+
+
+@contextlib.contextmanager
+def _attached(api: Any, container: str) -> Iterator[Iterator[bytes]]:
+    """Give a container's output, both streams together, as it comes. The connection is closed afterwards."""
+    from docker.utils.socket import frames_iter
+
+    socket = api.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+    response = getattr(socket, "_response", None)  # docker-py keeps the answer there, and never closes it
+    try:
+        yield (piece for _, piece in frames_iter(socket, tty=False))
+    finally:
+        socket.close()
+        if response is not None:
+            response.close()
 
 
 def _last_line(log: str) -> str:

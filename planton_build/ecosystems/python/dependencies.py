@@ -18,8 +18,8 @@ from planton_build.errors import LockOutdated, WheelInvalid
 from planton_build.project.function import FunctionProject
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_room import BuildRoom
-    from planton_build.ecosystems.python.building import Builder
+    from planton_build.ecosystems.python.building.builder import Builder
+    from planton_build.ecosystems.python.building.room import BuildRoom
     from planton_build.ecosystems.python.requirements import IndexOptions
     from planton_build.ecosystems.python.wheelhouse import WheelFile, Wheelhouse
 
@@ -89,7 +89,7 @@ class PythonDependencies:
     def room(self) -> BuildRoom:
         """Return the way into containers."""
         if self._room is None:
-            from planton_build.ecosystems.python.build_room import BuildRoom
+            from planton_build.ecosystems.python.building.room import BuildRoom
 
             self._room = BuildRoom(
                 self._project,
@@ -135,7 +135,7 @@ class PythonDependencies:
         options = self._project.options
         made: list[Member] = []
         if options.commands:
-            from planton_build.ecosystems.python.commands import command_members
+            from planton_build.ecosystems.python.building.commands import command_members
 
             made = command_members(own, self.room, self._run.store, self._run.listener)
         if options.bytecode:
@@ -208,7 +208,7 @@ class PythonDependencies:
 
     def _download_inside(self, house: Wheelhouse, lock: Lock) -> None:
         """Let the target's own pip fetch what the store lacks: `--container always`."""
-        from planton_build.ecosystems.python.container_download import ContainerDownload
+        from planton_build.ecosystems.python.pip_tools.download import ContainerDownload
 
         missing = house.missing_wheels(lock)
         if not missing:
@@ -227,12 +227,12 @@ class PythonDependencies:
 
     def _builder(self, house: Wheelhouse) -> Builder:
         # Only here: what it needs of `packaging` takes 10 ms to import.
-        from planton_build.ecosystems.python.building import Builder
+        from planton_build.ecosystems.python.building.builder import Builder
 
         return Builder(self._run, self.room, house, self._options)
 
     def _bytecode(self, groups: Sequence[Sequence[Member]]) -> list[Member]:
-        from planton_build.ecosystems.python.bytecode import bytecode_members
+        from planton_build.ecosystems.python.building.bytecode import bytecode_members
 
         reason = f"{self._project.name} has `bytecode = true`, which the runtime's own interpreter compiles"
         room, run = self.room, self._run

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from planton_build.audit.handler import check_python_handler
 from planton_build.cache import Store
-from planton_build.ecosystems.python.containers import Containers
+from planton_build.ecosystems.python.building.containers import Containers
 from planton_build.ecosystems.python.dependencies import PythonDependencies
 from planton_build.ecosystems.python.inputs import DependencyInput, find_input
 from planton_build.ecosystems.python.lock import Lock

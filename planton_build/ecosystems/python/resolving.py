@@ -10,7 +10,7 @@ from planton_build.errors import ContainerRequired, NoFittingWheel
 from planton_build.events import Listener, Note
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_room import BuildRoom
+    from planton_build.ecosystems.python.building.room import BuildRoom
     from planton_build.ecosystems.python.inputs import DependencyInput
     from planton_build.ecosystems.python.lock import Lock
     from planton_build.ecosystems.python.resolver import Resolver, Upgrade
@@ -77,7 +77,7 @@ def resolver_for(
         return UvResolver(run.environment)
 
     def in_container(reason: str) -> Resolver:
-        from planton_build.ecosystems.python.pip_tools import PipToolsResolver
+        from planton_build.ecosystems.python.pip_tools.resolver import PipToolsResolver
 
         opened = room()
         return PipToolsResolver(

@@ -11,7 +11,7 @@ from planton_build.cache import Store
 from planton_build.events import Listener, Note
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.containers import Containers
+    from planton_build.ecosystems.python.building.containers import Containers
     from planton_build.ecosystems.python.index import Index
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.ecosystems.python.requirements import IndexOptions

@@ -19,8 +19,8 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from planton_build.cache import Store, key_of
+from planton_build.ecosystems.python.building.sdist import Sdist
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
-from planton_build.ecosystems.python.sdist import Sdist
 from planton_build.errors import IndexUnreachable, NoFittingWheel, WheelInvalid
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.parallel import each

@@ -17,7 +17,7 @@ from planton_build.archive.contents import read_member
 from planton_build.archive.member import Member
 from planton_build.artifact import bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import bytecode_members
+from planton_build.ecosystems.python.building.bytecode import bytecode_members
 from planton_build.errors import EngineUnavailable, ImageMismatch
 from planton_build.events import Event, StepFinished
 from planton_build.runtimes.catalog import target_for

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python.containers import Containers
+from planton_build.ecosystems.python.building.containers import Containers
 from planton_build.ecosystems.python.index import Index
 from planton_build.ecosystems.python.inputs import DependencyInput, find_input
 from planton_build.ecosystems.python.lock import Lock, render
-from planton_build.ecosystems.python.pip_tools import PipToolsResolver
+from planton_build.ecosystems.python.pip_tools.resolver import PipToolsResolver
 from planton_build.ecosystems.python.resolver import Upgrade, UvResolver
 from planton_build.ecosystems.python.selection import narrow
 from planton_build.ecosystems.python.settings import IndexSettings, read_pip_settings

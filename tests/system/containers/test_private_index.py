@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python.container_download import ContainerDownload
-from planton_build.ecosystems.python.containers import Containers
+from planton_build.ecosystems.python.building.containers import Containers
 from planton_build.ecosystems.python.index import Index
 from planton_build.ecosystems.python.inputs import find_input
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
-from planton_build.ecosystems.python.pip_tools import PipToolsResolver
+from planton_build.ecosystems.python.pip_tools.download import ContainerDownload
+from planton_build.ecosystems.python.pip_tools.resolver import PipToolsResolver
 from planton_build.ecosystems.python.settings import IndexSettings, read_pip_settings
 from planton_build.errors import (
     CompileFailed,

@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python.build_lock import BuildLock, read_build_lock, render
-from planton_build.ecosystems.python.build_source import ProjectSource
-from planton_build.ecosystems.python.containers import Containers
+from planton_build.ecosystems.python.building.build_lock import BuildLock, read_build_lock, render
+from planton_build.ecosystems.python.building.containers import Containers
+from planton_build.ecosystems.python.building.sdist import Sdist
+from planton_build.ecosystems.python.building.source import ProjectSource
+from planton_build.ecosystems.python.building.wheel_builder import BuiltWheel, WheelBuilder
 from planton_build.ecosystems.python.index import Index
 from planton_build.ecosystems.python.inputs import DependencyInput
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
 from planton_build.ecosystems.python.project_files import digest_of, project_files
 from planton_build.ecosystems.python.resolver import UvResolver
-from planton_build.ecosystems.python.sdist import Sdist
 from planton_build.ecosystems.python.selection import narrow
 from planton_build.ecosystems.python.settings import read_pip_settings
 from planton_build.ecosystems.python.wheel import wheel_members
-from planton_build.ecosystems.python.wheel_builder import BuiltWheel, WheelBuilder
 from planton_build.ecosystems.python.wheelhouse import WheelFile, Wheelhouse
 from planton_build.errors import CompileFailed, ContainerOutOfMemory, ContainerTimeout, PlantonError
 from planton_build.events import Event, StepOutput, ignore

@@ -19,7 +19,7 @@ from planton_build.errors import CommandsFailed
 from planton_build.events import Listener, StepFinished, StepStarted
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_room import BuildRoom
+    from planton_build.ecosystems.python.building.room import BuildRoom
 
 _FORMAT = 1
 """Raised whenever the same commands may run in another way, or the record changes its form."""
@@ -127,7 +127,7 @@ def _run(sources: Sequence[Member], room: BuildRoom, folder: Path, reason: str, 
 
 
 def _script() -> bytes:
-    inside = resources.files("planton_build.ecosystems.python.inside")
+    inside = resources.files("planton_build.ecosystems.python.building.inside")
     return inside.joinpath("run_commands.py").read_bytes()
 
 

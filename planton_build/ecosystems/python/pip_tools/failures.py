@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from planton_build.ecosystems.python.compile_request import CompileRequest
+from planton_build.ecosystems.python.pip_tools.compile_request import CompileRequest
 from planton_build.errors import (
     CompileFailed,
     IndexUnreachable,

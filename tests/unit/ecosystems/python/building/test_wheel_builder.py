@@ -19,14 +19,14 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python.build_lock import BuildLock, LockedBuild
-from planton_build.ecosystems.python.build_result import accepted, failure, fits, unfinished
-from planton_build.ecosystems.python.build_source import ProjectSource
-from planton_build.ecosystems.python.canonical_wheel import keep_canonical
+from planton_build.ecosystems.python.building.build_lock import BuildLock, LockedBuild
+from planton_build.ecosystems.python.building.canonical_wheel import keep_canonical
+from planton_build.ecosystems.python.building.result import accepted, failure, fits, unfinished
+from planton_build.ecosystems.python.building.sdist import Sdist
+from planton_build.ecosystems.python.building.source import ProjectSource
+from planton_build.ecosystems.python.building.wheel_builder import WheelBuilder
 from planton_build.ecosystems.python.lock import LockedPackage
 from planton_build.ecosystems.python.project_files import digest_of, project_files
-from planton_build.ecosystems.python.sdist import Sdist
-from planton_build.ecosystems.python.wheel_builder import WheelBuilder
 from planton_build.ecosystems.python.wheel_layout import read_wheel
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.errors import CompileFailed, LocalProjectFailed, LockOutdated

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python import pip_failures
-from planton_build.ecosystems.python.index_access import index_access
 from planton_build.ecosystems.python.lock import LockedPackage
-from planton_build.ecosystems.python.pip_tools import reports_of, script_inputs
+from planton_build.ecosystems.python.pip_tools import failures
+from planton_build.ecosystems.python.pip_tools.index_access import index_access
+from planton_build.ecosystems.python.pip_tools.resolver import reports_of, script_inputs
 from planton_build.ecosystems.python.settings import IndexSettings
 from planton_build.errors import CacheBroken, HashMismatch, NoFittingWheel, PlantonError
 from planton_build.files import sha256_of
@@ -88,7 +88,7 @@ class ContainerDownload:
             outcome = self.sandbox().run(job, folder)
             reports = reports_of(folder / "report.json", access)
             if reports is None:
-                raise pip_failures.broken(job.what, access.redact(outcome.log))
+                raise failures.broken(job.what, access.redact(outcome.log))
             if reports[0]["kind"] != "ok":
                 raise _failure(reports[0], target)
             return _kept(packages, (path for path in outcome.files if path.name != "report.json"), store)
@@ -128,8 +128,8 @@ def _kept(
 
 def _failure(report: Mapping[str, str], target: Target) -> PlantonError:
     if report["kind"] == "unreachable":
-        return pip_failures.unreachable(report)
-    words = pip_failures.brief(report["text"])
+        return failures.unreachable(report)
+    words = failures.brief(report["text"])
     if "DO NOT MATCH THE HASHES" in report["text"]:
         return HashMismatch(
             f"a file from an index is not what the lock names\n{words}",

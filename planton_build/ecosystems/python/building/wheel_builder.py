@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from planton_build.cache import Store, key_of
-from planton_build.ecosystems.python.build_lock import BuildLock, LockedBuild
+from planton_build.ecosystems.python.building.build_lock import BuildLock, LockedBuild
 from planton_build.ecosystems.python.lock import LockedPackage
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.errors import CompileFailed
@@ -22,9 +22,9 @@ from planton_build.events import Listener, StepFinished, StepStarted, ignore
 from planton_build.runtimes.target import Target
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_job import BuildRequest
-    from planton_build.ecosystems.python.build_source import ProjectSource
-    from planton_build.ecosystems.python.sdist import Sdist
+    from planton_build.ecosystems.python.building.job import BuildRequest
+    from planton_build.ecosystems.python.building.sdist import Sdist
+    from planton_build.ecosystems.python.building.source import ProjectSource
     from planton_build.sandbox.build_image import BuildImage
     from planton_build.sandbox.container import Sandbox
     from planton_build.sandbox.job import Limits
@@ -144,7 +144,7 @@ class WheelBuilder:
                 return BuiltWheel(wheel, builds)
             # The requirements of an sdist cannot change; a project may have been edited since.
             ask = build is not recorded or build.sdist is None
-            from planton_build.ecosystems.python.build_job import BuildRequest
+            from planton_build.ecosystems.python.building.job import BuildRequest
 
             request = BuildRequest(source, system, build, wheels, ask, key)
             asked = _once(key, lambda request=request: self._run(request))  # type: ignore[misc]
@@ -197,9 +197,9 @@ class WheelBuilder:
 
     def _run(self, request: BuildRequest) -> list[str]:
         """Build once. Return what the backend misses; nothing if the wheel is in the store now."""
-        from planton_build.ecosystems.python.build_job import job_of, workshop
-        from planton_build.ecosystems.python.build_result import accepted, failure, unfinished
-        from planton_build.ecosystems.python.canonical_wheel import keep_canonical
+        from planton_build.ecosystems.python.building.canonical_wheel import keep_canonical
+        from planton_build.ecosystems.python.building.job import job_of, workshop
+        from planton_build.ecosystems.python.building.result import accepted, failure, unfinished
 
         source, image, started = request.source, self.image(), time.perf_counter()
         step = f"building {source.label}"

@@ -10,15 +10,15 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion
 
-from planton_build.ecosystems.python.compiler_output import explain
+from planton_build.ecosystems.python.building.compiler_output import explain
 from planton_build.errors import CompileFailed
 from planton_build.runtimes.tags import wheel_tags
 from planton_build.runtimes.target import Target
 from planton_build.sandbox.job import Outcome
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_source import ProjectSource
-    from planton_build.ecosystems.python.sdist import Sdist
+    from planton_build.ecosystems.python.building.sdist import Sdist
+    from planton_build.ecosystems.python.building.source import ProjectSource
 
 _ASKED = "asked.json"
 _ASKED_LIMIT = 1 << 20

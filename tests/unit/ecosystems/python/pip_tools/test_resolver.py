@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from planton_build.ecosystems.python import pip_tools
-from planton_build.ecosystems.python.compile_request import CompileRequest, compile_request_for, on_host
-from planton_build.ecosystems.python.index_access import IndexAccess
 from planton_build.ecosystems.python.inputs import find_input
-from planton_build.ecosystems.python.pip_failures import failure, own_words, unreachable
-from planton_build.ecosystems.python.pip_tools import _attempts, reports_of
+from planton_build.ecosystems.python.pip_tools.compile_request import (
+    CompileRequest,
+    compile_request_for,
+    on_host,
+)
+from planton_build.ecosystems.python.pip_tools.failures import failure, own_words, unreachable
+from planton_build.ecosystems.python.pip_tools.index_access import IndexAccess
+from planton_build.ecosystems.python.pip_tools.resolver import _attempts, reports_of
 from planton_build.errors import (
     CompileFailed,
     DependencyInputInvalid,

@@ -18,14 +18,14 @@ def _keep_session():
     """Use one session, with its open connections, for all sets: their index settings are the same."""
     from pip._internal.commands.install import InstallCommand
 
-    original, sessions = InstallCommand._build_session, []  # noqa: SLF001 - see pip_session
+    original, sessions = InstallCommand._build_session, []
 
     def build(self, *positional, **named):
         if not sessions:
             sessions.append(original(self, *positional, **named))
         return sessions[0]
 
-    InstallCommand._build_session = build  # noqa: SLF001
+    InstallCommand._build_session = build
 
 
 def _keep_pages():
@@ -57,7 +57,7 @@ def _take_hashes_of_pages():
     from pip._internal.index.package_finder import PackageFinder
     from piptools.repositories.pypi import PyPIRepository
 
-    matching, hashing = PyPIRepository._get_matching_candidates, PyPIRepository._get_file_hash  # noqa: SLF001
+    matching, hashing = PyPIRepository._get_matching_candidates, PyPIRepository._get_file_hash
     judged = PackageFinder.evaluate_links
     wanted = []
 
@@ -78,9 +78,9 @@ def _take_hashes_of_pages():
         return "sha256:" + known["sha256"] if known.get("sha256") else hashing(self, link)
 
     PackageFinder.evaluate_links = judging
-    PyPIRepository._get_matching_candidates = candidates  # noqa: SLF001
-    PyPIRepository._get_hashes_from_pypi = lambda *_: {}  # noqa: SLF001
-    PyPIRepository._get_file_hash = of_page  # noqa: SLF001
+    PyPIRepository._get_matching_candidates = candidates
+    PyPIRepository._get_hashes_from_pypi = lambda *_: {}
+    PyPIRepository._get_file_hash = of_page
 
 
 def _may_be(link, version):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-SCRIPTS = resources.files("planton_build.ecosystems.python.inside")
+SCRIPTS = resources.files("planton_build.ecosystems.python.building.inside")
 
 
 @pytest.fixture(scope="module")

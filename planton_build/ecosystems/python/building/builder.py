@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planton_build.ecosystems.protocol import Package
-from planton_build.ecosystems.python.build_lock import LockedBuild
-from planton_build.ecosystems.python.build_room import BuildRoom
-from planton_build.ecosystems.python.build_source import ProjectSource
+from planton_build.ecosystems.python.building.build_lock import LockedBuild
+from planton_build.ecosystems.python.building.room import BuildRoom
+from planton_build.ecosystems.python.building.sdist import Sdist
+from planton_build.ecosystems.python.building.source import ProjectSource
+from planton_build.ecosystems.python.building.wheel_builder import BuiltWheel, WheelBuilder
 from planton_build.ecosystems.python.local_project import local_package, package_of
 from planton_build.ecosystems.python.lock import LocalProject, Lock, LockedPackage
 from planton_build.ecosystems.python.requirements import IndexOptions
 from planton_build.ecosystems.python.resolving import resolver_for
 from planton_build.ecosystems.python.run import Run
-from planton_build.ecosystems.python.sdist import Sdist
-from planton_build.ecosystems.python.wheel_builder import BuiltWheel, WheelBuilder
 from planton_build.ecosystems.python.wheelhouse import WheelFile, Wheelhouse
 from planton_build.errors import ContainerRequired, DependencyInputInvalid, LocalProjectFailed, LockOutdated
 from planton_build.events import Note

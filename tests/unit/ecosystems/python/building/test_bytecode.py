@@ -18,7 +18,7 @@ from planton_build.archive.compress import member_from_bytes, member_from_symlin
 from planton_build.archive.member import Member
 from planton_build.artifact import bytecode_of
 from planton_build.cache import Store
-from planton_build.ecosystems.python.bytecode import bytecode_members, bytecode_path
+from planton_build.ecosystems.python.building.bytecode import bytecode_members, bytecode_path
 from planton_build.events import Event
 from planton_build.runtimes.target import Target
 from planton_build.sandbox.build_image import ImagePin
@@ -87,7 +87,9 @@ def test_groups_without_anything_to_compile_need_no_container(
 @pytest.fixture
 def compile_files(tmp_path: Path) -> Callable[..., dict[str, bytes]]:
     """Run the script on this Python; return what it made by path."""
-    script = resources.files("planton_build.ecosystems.python.inside").joinpath("compile_bytecode.py")
+    script = resources.files("planton_build.ecosystems.python.building.inside").joinpath(
+        "compile_bytecode.py"
+    )
 
     def run(files: dict[str, bytes], *, tag: str = TAG, python: str = sys.executable) -> dict[str, bytes]:
         place = Path(tempfile.mkdtemp(dir=tmp_path))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from planton_build.ecosystems.python.local_links import LOCAL_INDEX, is_local, local_index
+from planton_build.ecosystems.python.pip_tools.local_links import LOCAL_INDEX, is_local, local_index
 from planton_build.ecosystems.python.settings import IndexSettings, redacted
 from planton_build.errors import ConfigInvalid, IndexUnreachable
 from planton_build.sandbox.files import Input

@@ -18,7 +18,7 @@ import zipfile
 from importlib.metadata import distributions
 
 IN, OUT = "/work/in", "/work/out"
-ROOT = "/tmp/build"  # noqa: S108 - of the container; the same for every build, because paths get into binaries
+ROOT = "/tmp/build"
 SOURCES, REQUIREMENTS, BACKEND, REPAIR = 2, 3, 4, 5
 ENVIRONMENT = ROOT + "/env"
 SITE = ("lib", "python{}.{}".format(*sys.version_info[:2]), "site-packages")
@@ -173,7 +173,7 @@ def inside(place, name, count, size):
 
 
 def installed(folder):
-    """Make an environment of the runtime's interpreter with the build requirements; return its interpreter."""
+    """Make an environment of the runtime with the build requirements; return its interpreter."""
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder + "/bin/python"
     site = os.path.join(folder, *SITE)
@@ -230,7 +230,7 @@ def repaired(wheel, present):
         return REPAIR if auditwheel() else 0
     except SystemExit as error:
         return REPAIR if error.code else 0
-    except Exception:  # noqa: BLE001 - whatever it is, it is shown
+    except Exception:
         traceback.print_exc()
         return REPAIR
 

@@ -112,7 +112,7 @@ def bytecode_members(
 
 
 def _script() -> bytes:
-    inside = resources.files("planton_build.ecosystems.python.inside")
+    inside = resources.files("planton_build.ecosystems.python.building.inside")
     return inside.joinpath("compile_bytecode.py").read_bytes()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planton_build.ecosystems.python.compiler_output import MARK, SHOWN_LINES, explain
+from planton_build.ecosystems.python.building.compiler_output import MARK, SHOWN_LINES, explain
 
 NOISE = f"""\
 {MARK}unpacking the sources

@@ -141,7 +141,7 @@ def _notice_failures(unreachable):
     """Record every index page that cannot be read; pip itself would go on without it."""
     from pip._internal.index import collector
 
-    original = collector._handle_get_simple_fail  # noqa: SLF001
+    original = collector._handle_get_simple_fail
 
     def noticed(link, reason, meth=None):
         status = getattr(getattr(reason, "response", None), "status_code", None)
@@ -149,7 +149,7 @@ def _notice_failures(unreachable):
             unreachable.append((without_credentials(link.url), str(reason)[:500]))
         original(link, reason, meth)
 
-    collector._handle_get_simple_fail = noticed  # noqa: SLF001
+    collector._handle_get_simple_fail = noticed
 
 
 def without_credentials(url):

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planton_build.ecosystems.python import sdist as module
-from planton_build.ecosystems.python.build_system import BuildSystem
-from planton_build.ecosystems.python.sdist import Sdist, inspect_sdist
+from planton_build.ecosystems.python.building import sdist as module
+from planton_build.ecosystems.python.building.sdist import Sdist, inspect_sdist
+from planton_build.ecosystems.python.building.system import BuildSystem
 from planton_build.errors import CompileFailed
 
 PYPROJECT = b'[build-system]\nrequires = ["hatchling>=1"]\nbuild-backend = "hatchling.build"\n'

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from planton_build.cache import Store
-from planton_build.ecosystems.python.build_lock import LockedBuild
-from planton_build.ecosystems.python.build_system import BuildSystem
+from planton_build.ecosystems.python.building.build_lock import LockedBuild
+from planton_build.ecosystems.python.building.system import BuildSystem
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.errors import CacheBroken
 from planton_build.runtimes.libraries import libraries_of
@@ -23,8 +23,8 @@ from planton_build.sandbox.files import Input
 from planton_build.sandbox.job import IN, TOOLS, Job, Limits
 
 if TYPE_CHECKING:
-    from planton_build.ecosystems.python.build_source import ProjectSource
-    from planton_build.ecosystems.python.sdist import Sdist
+    from planton_build.ecosystems.python.building.sdist import Sdist
+    from planton_build.ecosystems.python.building.source import ProjectSource
 
     Source: TypeAlias = Sdist | ProjectSource
 
@@ -90,7 +90,7 @@ def _inputs(request: BuildRequest, target: Target) -> list[Input]:
         "libraries": sorted(libraries_of(target).sure),
     }
     pins = (f"{one.name}=={one.version} --hash=sha256:{one.sha256}\n" for one in request.wheels)
-    scripts = resources.files("planton_build.ecosystems.python.inside")
+    scripts = resources.files("planton_build.ecosystems.python.building.inside")
     return [
         Input(f"{IN}/job.json", json.dumps(job).encode()),
         Input(f"{IN}/requirements.txt", "".join(sorted(pins)).encode()),

@@ -16,11 +16,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from planton_build.ecosystems.python import pip_failures
-from planton_build.ecosystems.python.compile_request import CompileRequest, compile_request_for, on_host
-from planton_build.ecosystems.python.index_access import IndexAccess, index_access
 from planton_build.ecosystems.python.inputs import DependencyInput
 from planton_build.ecosystems.python.lock import Lock
+from planton_build.ecosystems.python.pip_tools import failures
+from planton_build.ecosystems.python.pip_tools.compile_request import (
+    CompileRequest,
+    compile_request_for,
+    on_host,
+)
+from planton_build.ecosystems.python.pip_tools.index_access import IndexAccess, index_access
 from planton_build.ecosystems.python.project_files import copy_project, project_files
 from planton_build.ecosystems.python.resolver import UV_GLIBC_MINORS, Upgrade
 from planton_build.ecosystems.python.settings import IndexSettings
@@ -101,11 +105,11 @@ class PipToolsResolver:
             outcome = self.sandbox().run(job, folder / "out")
             reports = reports_of(folder / "out" / "report.json", access)
             if reports is None or len(reports) != len(requests):
-                raise pip_failures.broken(job.what, access.redact(outcome.log))
+                raise failures.broken(job.what, access.redact(outcome.log))
             return [
                 _read(folder / "out" / f"{request.number}.txt", request, target)
                 if report["kind"] == "ok"
-                else pip_failures.failure(report, request, target)
+                else failures.failure(report, request, target)
                 for request, report in zip(requests, reports, strict=True)
             ]
 
@@ -194,7 +198,7 @@ def _read(path: Path, request: CompileRequest, target: Target) -> Lock:
     try:
         text = _text(path)
     except OSError:
-        raise pip_failures.broken(f"resolving {request.path.name}", "pip-compile wrote no lock") from None
+        raise failures.broken(f"resolving {request.path.name}", "pip-compile wrote no lock") from None
     form = Request(request.path, request.path.parent, (), own=request.own, extras=request.extras)
     lock = read_output(on_host(text, request), form, target)
     return replace(lock, local=tuple(one for one in lock.local if one.folder != request.left_out))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planton_build.ecosystems.python.build_lock import (
+from planton_build.ecosystems.python.building.build_lock import (
     BuildLock,
     LockedBuild,
     read_build_lock,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from planton_build.ecosystems.python import local_links
-from planton_build.ecosystems.python.index_access import IndexAccess, index_access
+from planton_build.ecosystems.python.pip_tools import local_links
+from planton_build.ecosystems.python.pip_tools.index_access import IndexAccess, index_access
 from planton_build.ecosystems.python.settings import IndexSettings
 from planton_build.errors import ConfigInvalid, IndexUnreachable
 from planton_build.sandbox.files import Input

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planton_build.ecosystems.python.build_lock import LockedBuild
-from planton_build.ecosystems.python.build_system import BuildSystem, read_build_system
+from planton_build.ecosystems.python.building.build_lock import LockedBuild
+from planton_build.ecosystems.python.building.system import BuildSystem, read_build_system
 from planton_build.ecosystems.python.project_files import ProjectFile, copy_project, digest_of
 from planton_build.errors import LocalProjectFailed
 from planton_build.sandbox.files import Input

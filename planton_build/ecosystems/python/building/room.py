@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planton_build.ecosystems.python.build_lock import (
+from planton_build.ecosystems.python.building.build_lock import (
     BuildLock,
     LockedBuild,
     read_build_lock,
     render,
 )
-from planton_build.ecosystems.python.containers import Containers, toolchain_digest
+from planton_build.ecosystems.python.building.containers import Containers, toolchain_digest
 from planton_build.errors import ContainerRequired, LockOutdated
 from planton_build.files import write_atomic
 from planton_build.project.function import FunctionProject

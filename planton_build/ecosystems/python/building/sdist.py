@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planton_build.ecosystems.python.build_system import BuildSystem, read_build_system
+from planton_build.ecosystems.python.building.system import BuildSystem, read_build_system
 from planton_build.errors import CompileFailed
 from planton_build.sandbox.files import Input
 from planton_build.sandbox.job import IN
@@ -26,7 +26,7 @@ from planton_build.sandbox.job import IN
 if TYPE_CHECKING:
     from packaging.version import Version
 
-    from planton_build.ecosystems.python.build_lock import LockedBuild
+    from planton_build.ecosystems.python.building.build_lock import LockedBuild
 
 UNPACKED_LIMIT = 2 << 30
 """Bytes an sdist may unpack to. The largest on the public index have a few hundred MB."""
