@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -76,16 +77,29 @@ class Store:
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         """Give a temporary file on the store's file system; it is gone afterwards unless it was kept."""
-        folder = self.root / "staging"
         with self._using():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, name = tempfile.mkstemp(dir=folder)
+            descriptor, name = tempfile.mkstemp(dir=self._staging())
         os.close(descriptor)
         staged = Path(name)
         try:
             yield staged
         finally:
             staged.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def staging_folder(self) -> Iterator[Path]:
+        """Give a new folder on the store's file system; it is gone afterwards with all that is left in it."""
+        with self._using():
+            staged = Path(tempfile.mkdtemp(dir=self._staging()))
+        try:
+            yield staged
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _staging(self) -> Path:
+        folder = self.root / "staging"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
 
     def keep(self, kind: BlobKind, digest: str, staged: Path) -> Path:
         """Move a staged file whose SHA-256 is `digest` into the store. The caller has computed the digest."""

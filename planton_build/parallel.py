@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 from planton_build.errors import PlantonError, SeveralErrors
 
@@ -36,6 +37,40 @@ def each(items: Sequence[Item], work: Callable[[Item], Result], *, jobs: int) ->
     if errors:
         raise SeveralErrors(errors)
     return [outcome for outcome in outcomes if not isinstance(outcome, PlantonError)]
+
+
+class SingleFlight(Generic[Result]):
+    """Work that several threads may ask for at the same time, and that one of them does for all."""
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, Future[Result]] = {}
+        self._guard = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return how many pieces of work are under way."""
+        return len(self._running)
+
+    def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
+        """Do `work` unless another thread is doing that of the same `key`; then wait for what comes of it.
+
+        Raises what the work raises, in every thread that asked for it.
+        """
+        mine: Future[Result] = Future()
+        with self._guard:
+            running = self._running.setdefault(key, mine)
+        if running is not mine:
+            return running.result()
+        try:
+            result = work()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(result)
+            return result
+        finally:
+            with self._guard:
+                del self._running[key]
 
 
 def _attempt(work: Callable[[Item], Result], item: Item) -> Result | PlantonError:

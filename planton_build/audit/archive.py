@@ -49,15 +49,6 @@ def members_of(path: Path, *, jobs: int = 2) -> tuple[list[Member], dict[str, st
     return members, versions
 
 
-def artifact_of(path: Path, *, jobs: int = 2) -> Artifact:
-    """Measure a ZIP. Files are counted under the package whose folder at the root they lie in.
-
-    Raises:
-        ArchiveInvalid: the file is missing, or not a ZIP that Lambda would unpack as it says.
-    """
-    return measured(path, *members_of(path, jobs=jobs))
-
-
 def measured(path: Path, members: Sequence[Member], versions: Mapping[str, str]) -> Artifact:
     """Return the ZIP at `path`, which holds `members`, as an artifact."""
     return Artifact(

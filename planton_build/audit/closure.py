@@ -105,15 +105,9 @@ def _metadata(member: Member, store: Store) -> PackageMetadata:
 def _parsed(member: Member) -> PackageMetadata:
     from email.parser import BytesHeaderParser
 
-    from planton_build.archive.contents import read_entry
-    from planton_build.archive.reader import ZipEntry
+    from planton_build.archive.contents import read_member
 
-    entry = ZipEntry(
-        *(member.path, member.mode, member.method, 0, member.crc32),
-        *(member.size, member.compressed_size, member.offset),
-    )
-    content = read_entry(member.file, entry, limit=_LARGEST)
-    headers = BytesHeaderParser().parsebytes(content)
+    headers = BytesHeaderParser().parsebytes(read_member(member, limit=_LARGEST))
     name = str(headers.get("Name", "")).strip()
     if not name:
         raise ArchiveInvalid(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from planton_build.archive.member import Member
 from planton_build.audit.binaries import NativeFile, native_files
@@ -58,37 +57,6 @@ def audit(
         if target.family == "python":
             found += closure_findings(members, versions, target, store=store, layer_packages=layer_packages)
     return report_of(found, allow, {machine: len(paths) for machine, paths in machines.items()})
-
-
-def audit_zip(
-    path: Path,
-    target: Target | None,
-    *,
-    store: Store,
-    allow: Mapping[str, str] = _NOTHING,
-    layer_libraries: Collection[str] | None = (),
-    layer_packages: Collection[str] | None = (),
-    jobs: int = 2,
-) -> AuditReport:
-    """Audit any ZIP, also one that another tool made. See `audit`.
-
-    Raises:
-        ArchiveInvalid: the file is missing, or not a ZIP that Lambda would unpack as it says.
-    """
-    # Only here: it inflates, with a library that an audit from records does not need.
-    from planton_build.audit.archive import members_of
-
-    members, versions = members_of(path, jobs=jobs)
-    return audit(
-        members,
-        versions,
-        target,
-        store=store,
-        allow=allow,
-        layer_libraries=layer_libraries,
-        layer_packages=layer_packages,
-        jobs=jobs,
-    )
 
 
 def libraries_in(natives: Sequence[NativeFile]) -> frozenset[str]:

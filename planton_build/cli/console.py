@@ -56,6 +56,9 @@ class Display(Protocol):
     def show(self, event: Event) -> None:
         """Draw an event."""
 
+    def write(self, text: str) -> None:
+        """Write whole lines above what is drawn."""
+
     def stop(self) -> None:
         """Remove the display."""
 
@@ -125,10 +128,18 @@ class Console:
             return
         name = f"{note.function}: " if note.function else ""
         label = self.styled("warning", "yellow", self.err) if note.level == "warning" else "note"
-        self.err.write(f"{label}: {printable(name + note.message)}\n")
+        self._write(f"{label}: {printable(name + note.message)}\n")
         if note.level == "warning" and github.active(self.environment):
             finding = Finding("warning", f"{name}{note.message}")
-            self.err.write(github.annotation("warning", finding, self.environment))
+            self._write(github.annotation("warning", finding, self.environment))
+
+    def _write(self, text: str) -> None:
+        """Write whole lines to stderr: above the live display where there is one."""
+        with self._lock:
+            if self._progress is not None:
+                self._progress.write(text)
+            else:
+                self.err.write(text)
 
     def stop_progress(self) -> None:
         """Remove the live display; the terminal is as before."""

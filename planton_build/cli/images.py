@@ -8,6 +8,7 @@ import click
 
 from planton_build.cli.commands import output_options, with_console
 from planton_build.cli.console import Console, shown_path
+from planton_build.errors import ConfigInvalid
 
 
 @click.group(
@@ -62,7 +63,16 @@ def refresh_images(console: Console, path: Path | None) -> None:
         return resolve(pin.name, machine=target.machine).digest
 
     path = path or base_images_folder() / "images.toml"
-    changes = refresh(path, newest)
+    try:
+        changes = refresh(path, newest)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"{shown_path(path)} cannot be read or written: {error.strerror}",
+            hint="name a copy that may be written with --file",
+            file=path,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(f"{shown_path(path)} is not UTF-8 text", file=path) from error
     if console.as_json:
         console.json(
             {

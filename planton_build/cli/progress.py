@@ -7,9 +7,12 @@ from typing import TextIO
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from planton_build.events import Event, StepAdvanced, StepFinished, StepOutput, StepStarted
 
+_OWN = "[planton-build] "
+"""What our own programs in containers put before the steps they tell."""
 _LINE = 48
 """Characters of a program's last line that are shown."""
 
@@ -52,11 +55,12 @@ class Progress:
 
     def _show_line(self, event: StepOutput) -> None:
         """Show the last line of a program beside its step, which begins with its first line."""
-        key = (event.function, event.step)
+        same = (key for key in self._tasks if key[1] == event.step)
+        key = next(same, (event.function, event.step))
         if key not in self._tasks:
             self._tasks[key] = self._rich.add_task(event.step, total=None, function=event.function, amount="")
             self._units[self._tasks[key]] = "lines"
-        line = "".join(letter if letter.isprintable() else " " for letter in event.line)
+        line = "".join(letter if letter.isprintable() else " " for letter in event.line.removeprefix(_OWN))
         self._rich.update(self._tasks[key], amount=line[-_LINE:])
 
     def _amount(self, task: TaskID) -> str:
@@ -64,6 +68,11 @@ class Progress:
         if self._units[task] == "bytes":
             return f"{completed / 1e6:.1f} MB"
         return f"{completed:.0f} {self._units[task]}"
+
+    def write(self, text: str) -> None:
+        """Write whole lines above the bars, as they are: styles and widths are the writer's business."""
+        # rich's own stream takes the bars away, writes, and draws them again below.
+        self._rich.console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
 
     def stop(self) -> None:
         """Remove the display."""

@@ -43,10 +43,10 @@ _PROBE = (PYTHON, "-c", "import platform; print(platform.machine())")
 class Sandbox:
     """Runs jobs on an engine. Safe to use from several threads. Removes strays of earlier runs at its start.
 
-    `log` is told every line of output, after what the job does (`Job.what`).
+    `log` is told every line of output, after what the job does (`Job.what`), and None when the job has ended.
     """
 
-    def __init__(self, engine: Engine, log: Callable[[str, str], None]) -> None:
+    def __init__(self, engine: Engine, log: Callable[[str, str | None], None]) -> None:
         self.engine = engine
         self._log = log
         self._checked: dict[str, str] = {}
@@ -147,10 +147,10 @@ class Sandbox:
                         "or one made from it",
                     ) from error
                 raise
-            if target := status.get("linkTarget"):
-                path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-                continue
-            return first_file(pieces, limit)
+            with contextlib.closing(pieces):
+                if not (target := status.get("linkTarget")):
+                    return first_file(pieces, limit)
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         raise ImageMismatch(f"{path} in the image {self._name(image)} is a circle of links")
 
     def _name(self, image: str) -> str:
@@ -170,9 +170,12 @@ class Sandbox:
                 if job.output is not None and into is not None and (exit_code == 0 or job.output_on_failure):
                     with engine_errors(f"copying out what {job.what} left"):
                         pieces, _ = self.engine.api.get_archive(container, job.output)
-                        files = unpack(pieces, into, what=job.what)
+                        # What is refused is not read to its end: closed here, or the connection stays open.
+                        with contextlib.closing(pieces):
+                            files = unpack(pieces, into, what=job.what)
             finally:
                 self._remove(container)
+                self._log(job.what, None)
         return Outcome(exit_code, log, time.monotonic() - started, files)
 
     def _create(self, job: Job) -> str:
@@ -310,9 +313,9 @@ def _attached(api: Any, container: str) -> Iterator[Iterator[bytes]]:
     try:
         yield (piece for _, piece in frames_iter(socket, tty=False))
     finally:
-        socket.close()
         if response is not None:
             response.close()
+        socket.close()
 
 
 def _last_line(log: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,20 +49,19 @@ def connect(environment: Mapping[str, str]) -> Engine:
     import requests
 
     tried = []
-    for endpoint, options in _endpoints(environment):
+    for endpoint, parameters in _endpoints(environment):
+        options = {
+            **parameters,
+            "base_url": endpoint,
+            "timeout": ANSWER_SECONDS,
+            "use_ssh_client": endpoint.startswith("ssh://"),
+        }
         try:
-            api = docker.APIClient(
-                base_url=endpoint,
-                version="auto",
-                timeout=ANSWER_SECONDS,
-                use_ssh_client=endpoint.startswith("ssh://"),
-                **options,
-            )
+            version = _version(options)
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             tried.append(f"{endpoint} ({_reason(error)})")
             continue
-        with engine_errors(f"asking {endpoint} for its version"):
-            version = api.version()
+        api = docker.APIClient(version=str(version["ApiVersion"]), **options)
         machine = _MACHINES.get(str(version.get("Arch", "")), str(version.get("Arch", "")))
         return Engine(api, machine, str(version.get("Version", "")), endpoint)
     raise EngineUnavailable(
@@ -69,6 +69,23 @@ def connect(environment: Mapping[str, str]) -> Engine:
         hint="start Docker or Podman, or set DOCKER_HOST to one that runs; "
         "`planton-build doctor` shows what is found",
     )
+
+
+def _version(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what an engine says of itself. Where none answers, docker's client leaves a socket open."""
+    import docker
+
+    endpoint = str(options["base_url"])
+    if endpoint.startswith("unix://"):
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+            probe.connect(endpoint.removeprefix("unix://"))
+
+    client = docker.APIClient(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
+    try:
+        answer: dict[str, Any] = client.version(api_version=False)
+    finally:
+        client.close()
+    return answer
 
 
 @contextlib.contextmanager
@@ -133,9 +150,9 @@ def _endpoints(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, 
         return
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}" if os.name == "posix" else ""
     sockets = ["/var/run/docker.sock", f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"]
-    for socket in (*sockets, "/run/podman/podman.sock"):
-        if Path(socket).exists():
-            yield f"unix://{socket}", {}
+    for place in (*sockets, "/run/podman/podman.sock"):
+        if Path(place).exists():
+            yield f"unix://{place}", {}
     if environment.get("CONTAINER_HOST"):
         yield environment["CONTAINER_HOST"], {}
     if os.name == "nt":

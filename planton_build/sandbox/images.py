@@ -52,7 +52,10 @@ class Images:
     """Makes and finds the images of a run. Safe to use from several threads."""
 
     def __init__(
-        self, sandbox: Sandbox, toolchain: Callable[[Target], Toolchain], log: Callable[[str, str], None]
+        self,
+        sandbox: Sandbox,
+        toolchain: Callable[[Target], Toolchain],
+        log: Callable[[str, str | None], None],
     ) -> None:
         self._sandbox = sandbox
         self._engine: Engine = sandbox.engine
@@ -190,11 +193,17 @@ class Images:
             )
             for answer in answers:
                 if "error" in answer:
+                    if not lines and "code" not in (answer.get("errorDetail") or {}):
+                        # No command has run: the engine itself failed, such as for want of its network.
+                        raise EngineUnavailable(
+                            f"the container engine failed while {what}: {answer['error']}", hint=_ENGINE_HINT
+                        )
                     raise _BuildFailed("\n".join(lines[-_SHOWN_LINES:] or [str(answer["error"])]))
                 for line in str(answer.get("stream", "")).splitlines():
                     if (said := _COLOUR.sub("", line).rstrip()) and not said.startswith(_BUILDER_LINES):
                         lines.append(said)
                         self._log(what, said)
+        self._log(what, None)
         image = self._local(tag)
         if image is None:
             raise EngineUnavailable(f"the container engine made no image while {what}")
@@ -248,6 +257,7 @@ class Images:
                 raise ImageUnavailable(
                     f"{reference} cannot be pulled: {error.explanation}", hint=_PULL_HINT
                 ) from error
+        self._log("pulling the build image", None)
         found = self._local(reference)
         if found is None:
             raise ImageUnavailable(f"{reference} was pulled, and is not there", hint=_PULL_HINT)
@@ -261,6 +271,7 @@ class _BuildFailed(Exception):
 _PULL_HINT = (
     "check the name, the network of the engine, and `docker login`; build-image in planton.toml names another"
 )
+_ENGINE_HINT = "look into the engine's own log; restarting it often helps"
 _INSTALL = """\
 FROM {base}
 USER root

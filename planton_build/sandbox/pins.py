@@ -74,7 +74,7 @@ def pinned(target: Target) -> Pin:
     if entry is None:
         raise ImageUnavailable(
             f"there is no build image for {target.name}: base_images/images.toml does not list it",
-            hint="name one with the option `image`, or move the function to a runtime that AWS still has",
+            hint="name one with the option `build-image`, or move the function to a newer runtime",
         )
     return entry
 

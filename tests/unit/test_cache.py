@@ -59,6 +59,20 @@ def test_what_is_not_kept_is_gone(store: Store) -> None:
     assert list((store.root / "staging").iterdir()) == []
 
 
+def test_a_staged_folder_is_gone_afterwards_with_what_is_in_it(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.staging_folder() as folder:
+        (folder / "below").mkdir()
+        (folder / "below" / "file").write_bytes(b"half")
+        raise RuntimeError
+    assert list((store.root / "staging").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_staged_is_a_broken_cache(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheBroken, match="cannot be used"), Store(tmp_path / "file").staging_folder():
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"conten", b"Content", b"content "])
 def test_a_damaged_blob_is_told_and_removed(store: Store, content: bytes) -> None:
     digest, path = kept(store, b"content")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from planton_build.errors import ConfigInvalid, PlantonError, ResolutionFailed, SeveralErrors
-from planton_build.parallel import each
+from planton_build.parallel import SingleFlight, each
 
 JOBS = pytest.mark.parametrize("jobs", [1, 2, 16])
 
@@ -92,3 +93,49 @@ def test_after_an_interrupt_running_work_is_not_waited_for() -> None:
     release.set()
     assert sorted(started)[:2] == [0, 1]
     assert len(started) < 10
+
+
+def test_what_several_threads_ask_for_is_done_once_for_all_of_them() -> None:
+    flight, begun, end, looked_up = SingleFlight[str](), *(threading.Event() for _ in range(3))
+
+    class Key:
+        """Equal to all of its kind; tells when it is looked up, which is done in one step with joining."""
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Key)
+
+        def __hash__(self) -> int:
+            looked_up.set()
+            return 1
+
+    def work() -> str:
+        begun.set()
+        assert end.wait(20)
+        return "the first one's"
+
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(flight.run, Key(), work)
+        assert begun.wait(20)
+        looked_up.clear()
+        joined = executor.submit(flight.run, Key(), lambda: "the joining one's")
+        assert looked_up.wait(20)
+        assert flight.run("another key", lambda: "its own") == "its own"
+        assert len(flight) == 1
+        end.set()
+        assert first.result(20) == joined.result(20) == "the first one's"
+    assert len(flight) == 0
+    assert flight.run(Key(), lambda: "done anew") == "done anew"
+
+
+def test_a_failure_reaches_all_who_asked_and_is_not_kept() -> None:
+    flight, gate = SingleFlight[int](), threading.Event()
+
+    def work() -> int:
+        gate.wait(20)
+        raise ConfigInvalid("no")
+
+    with ThreadPoolExecutor(2) as executor:
+        asked = [executor.submit(flight.run, 1, work) for _ in range(2)]
+        gate.set()
+        assert all(isinstance(one.exception(20), ConfigInvalid) for one in asked)
+    assert flight.run(1, lambda: 7) == 7

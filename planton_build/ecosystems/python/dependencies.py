@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from planton_build.archive.member import Member
 from planton_build.ecosystems.protocol import Package
 from planton_build.ecosystems.python.inputs import DependencyInput
-from planton_build.ecosystems.python.lock import Lock, build_lock_path
+from planton_build.ecosystems.python.lock import LocalProject, Lock, build_lock_path
 from planton_build.ecosystems.python.locking import LockOutcome
 from planton_build.ecosystems.python.run import Run
 from planton_build.errors import LockOutdated, WheelInvalid
@@ -154,15 +154,17 @@ class PythonDependencies:
         """
         options = self._project.options
         sdists = self.lock.sdists if self.lock is not None else frozenset()
-        if not (sdists or options.bytecode or options.commands or self._build_lock().is_file()):
-            return
+        local = self.lock.local if self.lock is not None else ()
+        required = bool(sdists or options.bytecode or options.commands or self._build_lock().is_file())
         if self._run.mode in ("check", "frozen"):
-            self._check_builds()
+            if required:
+                self._check_builds()
             return
-        if sdists or (self.lock is not None and self.lock.local and self.room.locked is not None):
+        if sdists or (local and (required or self._compiles(local))):
             self.packages()
-        self.room.pin(f"{self._project.name} is built in a container")
-        self.room.save()
+        if required:
+            self.room.pin(f"{self._project.name} is built in a container")
+            self.room.save()
 
     def wheelhouse(self) -> Wheelhouse:
         """Return where this function's files come from."""
@@ -248,6 +250,12 @@ class PythonDependencies:
             function=self._project.name,
         )
         return [member for group in made for member in group]
+
+    def _compiles(self, local: Sequence[LocalProject]) -> bool:
+        """Tell whether a local project may need the container: only its build shows whether it does."""
+        from planton_build.ecosystems.python.building.builder import has_compiled_sources
+
+        return any(has_compiled_sources(one.folder) for one in local)
 
     def _check_builds(self) -> None:
         locked = self.room.locked

@@ -8,9 +8,7 @@ what the project itself decides (name, version, requirements, entry points).
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from planton_build.ecosystems.python.lock import LocalProject
 from planton_build.ecosystems.python.project_files import ProjectFile, copy_project, digest_of, project_files
 from planton_build.ecosystems.python.settings import IndexSettings
 from planton_build.ecosystems.python.wheel_layout import InstalledFile, read_wheel
-from planton_build.errors import CacheBroken, ContainerRequired, LocalProjectFailed
+from planton_build.errors import ContainerRequired, LocalProjectFailed
 from planton_build.files import sha256_of
 from planton_build.runtimes.target import Target
 
@@ -120,23 +118,12 @@ def _built(
     environment: Mapping[str, str],
 ) -> dict[str, str]:
     """Build a copy of the project and keep the wheel."""
-    staging = store.root / "staging"
-    try:
-        staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-        workshop = Path(tempfile.mkdtemp(dir=staging))
-    except OSError as error:
-        raise CacheBroken(
-            f"the cache folder {store.root} cannot be written: {error.strerror}",
-            hint="free some space or name another folder with PLANTON_CACHE_DIR",
-        ) from error
-    try:
+    with store.staging_folder() as workshop:
         copy_project(files, workshop / "project")
         wheel = _run_backend(project, workshop, settings(), environment)
         digest = sha256_of(wheel)
         name = wheel.name
         store.keep("wheels", digest, wheel)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     return {"filename": name, "sha256": digest}
 
 

@@ -7,9 +7,7 @@ settings are touched, and nothing heavy is imported.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -27,6 +25,7 @@ from planton_build.ecosystems.python.lock import (
 from planton_build.errors import DependencyInputInvalid, LockOutdated
 from planton_build.events import Listener, StepFinished, StepStarted, ignore
 from planton_build.files import write_atomic
+from planton_build.parallel import SingleFlight
 from planton_build.runtimes.target import Target
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class LockOutcome:
     state: LockState = "up to date"
 
 
-_running: dict[tuple[object, ...], Future[LockOutcome]] = {}
-_running_guard = threading.Lock()
+_running = SingleFlight[LockOutcome]()
 
 
 def ensure_lock(
@@ -129,30 +127,7 @@ def ensure_lock(
         listener(StepFinished(project.name, "lock", f"{len(made.lock.packages)} packages, {made.state}"))
         return made
 
-    return _shared((path, dependencies.digest, mode, upgrade), make)
-
-
-def _shared(key: tuple[object, ...], work: Callable[[], LockOutcome]) -> LockOutcome:
-    """Do `work` unless another thread is doing the same; then wait for its outcome."""
-    with _running_guard:
-        running = _running.get(key)
-        mine = None if running is not None else Future[LockOutcome]()
-        if mine is not None:
-            _running[key] = mine
-    if running is not None:
-        return running.result()
-    assert mine is not None  # noqa: S101 - for the type checker
-    try:
-        outcome = work()
-    except BaseException as error:
-        mine.set_exception(error)
-        raise
-    else:
-        mine.set_result(outcome)
-        return outcome
-    finally:
-        with _running_guard:
-            del _running[key]
+    return _running.run((path, dependencies.digest, mode, upgrade), make)
 
 
 def _written(lock: Lock, path: Path, digest: str, previous: Lock | None) -> LockOutcome:

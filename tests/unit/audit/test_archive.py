@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from planton_build.audit.archive import artifact_of
+from planton_build.artifact import Artifact
+from planton_build.audit.archive import measured, members_of
 from planton_build.errors import ArchiveInvalid
 
 FILES = {
@@ -29,6 +30,11 @@ def archive(tmp_path: Path) -> Path:
         for name, content in FILES.items():
             made.writestr(name, content)
     return path
+
+
+def artifact_of(path: Path) -> Artifact:
+    """Measure a ZIP as `planton-build check` does."""
+    return measured(path, *members_of(path))
 
 
 def test_any_zip_is_measured(archive: Path) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from planton_build.audit.content import audit, audit_zip
+from planton_build.audit.archive import members_of
+from planton_build.audit.content import audit
+from planton_build.audit.findings import AuditReport
 from planton_build.cache import Store
 from planton_build.errors import ArchiveInvalid, ConfigInvalid
 from planton_build.runtimes.catalog import target_for
+from planton_build.runtimes.target import Target
 
 Craft = Callable[..., bytes]
 
@@ -27,6 +30,13 @@ def archive(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
         return path
 
     return made
+
+
+def audit_zip(
+    path: Path, target: Target | None, *, store: Store, allow: Mapping[str, str] | None = None
+) -> AuditReport:
+    """Audit a ZIP as `planton-build check` does."""
+    return audit(*members_of(path), target, store=store, allow=allow or {})
 
 
 def test_a_zip_of_another_tool_is_audited_as_an_artifact(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from planton_build.audit.content import audit_zip
+from planton_build.audit.archive import members_of
+from planton_build.audit.content import audit
 from planton_build.cache import Store
 from planton_build.ecosystems.python.settings import read_pip_settings
 from planton_build.ecosystems.python.uv_command import run_uv
@@ -51,21 +52,21 @@ def installed(
 def test_well_made_wheels_raise_no_alarm(runtime: str, architecture: Architecture, tmp_path: Path) -> None:
     target = target_for(runtime, architecture)
     path = installed(PACKAGES.split(), runtime, architecture, tmp_path)
-    report = audit_zip(path, target, store=Store(tmp_path / "store"))
+    report = audit(*members_of(path), target, store=Store(tmp_path / "store"))
     assert report.findings == ()
     assert report.notes == ()
     assert list(report.machines) == [target.machine]
     assert report.machines[target.machine] > 100
 
     other = target_for(runtime, "arm64" if architecture == "x86_64" else "x86_64")
-    wrong = audit_zip(path, other, store=Store(tmp_path / "store"))
+    wrong = audit(*members_of(path), other, store=Store(tmp_path / "store"))
     assert {one.rule for one in wrong.findings} == {"architecture"}
     assert {"numpy", "pandas", "pyarrow", "cryptography"} <= {one.package for one in wrong.findings}
 
 
 def test_wheels_for_a_newer_system_are_reported(tmp_path: Path) -> None:
     path = installed(["numpy==2.3.4"], "python3.11", "x86_64", tmp_path, platform="manylinux_2_28")
-    report = audit_zip(path, target_for("python3.11", "x86_64"), store=Store(tmp_path / "store"))
+    report = audit(*members_of(path), target_for("python3.11", "x86_64"), store=Store(tmp_path / "store"))
     assert {(one.rule, one.package) for one in report.findings} == {("glibc", "numpy")}
-    newer = audit_zip(path, target_for("python3.12", "x86_64"), store=Store(tmp_path / "store"))
+    newer = audit(*members_of(path), target_for("python3.12", "x86_64"), store=Store(tmp_path / "store"))
     assert {one.rule for one in newer.findings} == {"python-abi"}

@@ -99,7 +99,7 @@ class Builder:
                 raise
             return self._inside(project, digest, key, error.message)
         except LocalProjectFailed:
-            if self._project.options.container == "never" or not _has_compiled_sources(project.folder):
+            if self._project.options.container == "never" or not has_compiled_sources(project.folder):
                 raise
             reason = f"{project.folder.name} cannot be built on this machine and has sources to compile"
             return self._inside(project, digest, key, reason)
@@ -184,7 +184,8 @@ def _key_of(project: LocalProject, beside: Path) -> str:
     return relative if relative.startswith(".") else f"./{relative}"
 
 
-def _has_compiled_sources(folder: Path) -> bool:
+def has_compiled_sources(folder: Path) -> bool:
+    """Tell whether a project has sources in a language that is compiled."""
     from planton_build.ecosystems.python.project_files import project_files
 
     return any(Path(file.relative).suffix.lower() in _COMPILED for file in project_files(folder))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from planton_build.cache import Store
 from planton_build.errors import EngineUnavailable
-from planton_build.events import Listener, StepOutput
+from planton_build.events import Listener, StepFinished, StepOutput
 from planton_build.runtimes.target import Target
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Containers:
                 self._opened = Opened(sandbox, Images(sandbox, self._toolchain, self._log))
             return self._opened
 
-    def _log(self, what: str, line: str) -> None:
-        self._listener(StepOutput("", what, line))
+    def _log(self, what: str, line: str | None) -> None:
+        self._listener(StepFinished("", what) if line is None else StepOutput("", what, line))
 
     def _toolchain(self, target: Target) -> Toolchain:
         """Return the pinned tools of a target's build image."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from planton_build.cache import Store
 from planton_build.ecosystems.python.building.build_lock import LockedBuild
 from planton_build.ecosystems.python.building.system import BuildSystem
 from planton_build.ecosystems.python.wheelhouse import WheelFile
-from planton_build.errors import CacheBroken
 from planton_build.runtimes.libraries import libraries_of
 from planton_build.runtimes.target import Target
 from planton_build.sandbox.files import Input
@@ -59,24 +54,6 @@ def job_of(request: BuildRequest, image: str, target: Target, limits: Limits | N
         inputs=[*_inputs(request, target), *request.source.inputs(staging)],
         limits=limits or Limits(),
     )
-
-
-@contextmanager
-def workshop(store: Store) -> Iterator[Path]:
-    """Give a new folder in the store's staging area; it is gone afterwards."""
-    staging = store.root / "staging"
-    try:
-        staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(dir=staging))
-    except OSError as error:
-        raise CacheBroken(
-            f"the cache folder {store.root} cannot be written: {error.strerror}",
-            hint="free some space or name another folder with PLANTON_CACHE_DIR",
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _inputs(request: BuildRequest, target: Target) -> list[Input]:

@@ -59,8 +59,11 @@ class BuildRoom:
 
     @property
     def digest(self) -> str | None:
-        """Return what stands for the build lock in keys, None without one."""
-        return self._locked.digest if self._locked is not None else None
+        """Return what stands for the build lock in keys, None without one that holds.
+
+        One for another image or other system packages would let results pass that were made with those.
+        """
+        return self.locked.digest if self.locked is not None else None
 
     @property
     def locked(self) -> BuildLock | None:

@@ -6,10 +6,8 @@ the locked build requirements. With those on record in a build lock, a wheel of 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -19,6 +17,7 @@ from planton_build.ecosystems.python.lock import LockedPackage
 from planton_build.ecosystems.python.wheelhouse import WheelFile
 from planton_build.errors import CompileFailed
 from planton_build.events import Listener, StepFinished, StepStarted, ignore
+from planton_build.parallel import SingleFlight
 from planton_build.runtimes.target import Target
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ class WheelBuilder:
             from planton_build.ecosystems.python.building.job import BuildRequest
 
             request = BuildRequest(source, system, build, wheels, ask, key)
-            asked = _once(key, lambda request=request: self._run(request))  # type: ignore[misc]
+            asked = _asking.run(key, lambda request=request: self._run(request))  # type: ignore[misc]
             wheel = self._stored(key)
             if wheel is not None:
                 return BuiltWheel(wheel, builds, made=True)
@@ -198,13 +197,13 @@ class WheelBuilder:
     def _run(self, request: BuildRequest) -> list[str]:
         """Build once. Return what the backend misses; nothing if the wheel is in the store now."""
         from planton_build.ecosystems.python.building.canonical_wheel import keep_canonical
-        from planton_build.ecosystems.python.building.job import job_of, workshop
+        from planton_build.ecosystems.python.building.job import job_of
         from planton_build.ecosystems.python.building.result import accepted, failure, unfinished
 
         source, image, started = request.source, self.image(), time.perf_counter()
         step = f"building {source.label}"
         self.listener(StepStarted(self.function, step))
-        with workshop(self.store) as folder:
+        with self.store.staging_folder() as folder:
             job = job_of(request, image.id, self.target, self.limits, folder / "source")
             outcome = self.sandbox().run(job, into=folder / "out")
             if outcome.exit_code != 0:
@@ -219,31 +218,7 @@ class WheelBuilder:
         return asked
 
 
-_running: dict[str, Future[list[str]]] = {}
-_running_guard = threading.Lock()
-
-
-def _once(key: str, work: Callable[[], list[str]]) -> list[str]:
-    """Do `work` unless another thread is building the same; then wait for what comes of that."""
-    with _running_guard:
-        running = _running.get(key)
-        mine = None if running is not None else Future[list[str]]()
-        if mine is not None:
-            _running[key] = mine
-    if running is not None:
-        return running.result()
-    assert mine is not None  # noqa: S101 - for the type checker
-    try:
-        asked = work()
-    except BaseException as error:
-        mine.set_exception(error)
-        raise
-    else:
-        mine.set_result(asked)
-        return asked
-    finally:
-        with _running_guard:
-            del _running[key]
+_asking = SingleFlight[list[str]]()
 
 
 def _circumstances(of: BuildLock | BuildImage) -> list[object]:

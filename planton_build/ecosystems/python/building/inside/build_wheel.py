@@ -5,6 +5,8 @@ more than is installed. Every line of its own output begins with `[planton-build
 is what went wrong. Exit codes: 2 the sources, 3 the build requirements, 4 the backend, 5 the repair.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -16,6 +18,11 @@ import traceback
 import venv
 import zipfile
 from importlib.metadata import distributions
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from typing import Any
 
 IN, OUT = "/work/in", "/work/out"
 ROOT = "/tmp/build"
@@ -25,12 +32,12 @@ SITE = ("lib", "python{}.{}".format(*sys.version_info[:2]), "site-packages")
 FILES_LIMIT, BYTES_LIMIT = 200_000, 2 << 30
 
 
-def say(step):
+def say(step: str) -> None:
     """Begin a step in the output."""
     print("[planton-build] " + step, flush=True)
 
 
-def main():
+def main() -> int:
     """Do all of it; return the exit code."""
     with open(IN + "/job.json", encoding="utf-8") as file:
         job = json.load(file)
@@ -53,15 +60,17 @@ def main():
         return BACKEND
 
 
-def built(job, source, python):
+def built(job: dict[str, Any], source: str, python: str) -> int:
     """Ask the backend what it needs, and let it build."""
     from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller
 
     environment = variables(os.path.dirname(python))
 
-    def run(command, cwd=None, extra_environ=None):
+    def run(
+        cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
         subprocess.run(
-            command,
+            cmd,
             cwd=cwd,
             env={**environment, **(extra_environ or {})},
             stdin=subprocess.DEVNULL,
@@ -92,7 +101,7 @@ def built(job, source, python):
     return repaired(wheel, frozenset(job["libraries"]))
 
 
-def variables(scripts):
+def variables(scripts: str) -> dict[str, str]:
     """Return the environment of the backend: that of the container, and what makes its results the same."""
     found = dict(os.environ)
     found["PATH"] = scripts + os.pathsep + found.get("PATH", os.defpath)
@@ -106,7 +115,7 @@ def variables(scripts):
     return found
 
 
-def unpacked(job):
+def unpacked(job: dict[str, Any]) -> str:
     """Put the sources where they are built and return the folder."""
     source = IN + "/" + job["source"]
     if os.path.isdir(source):
@@ -127,7 +136,7 @@ def unpacked(job):
     return os.path.join(place, top)
 
 
-def unpack_tar(source, place):
+def unpack_tar(source: str, place: str) -> None:
     """Unpack an sdist, taken for hostile. Times stay: make compares them."""
     with tarfile.open(source, "r:gz") as archive:
         size = 0
@@ -148,7 +157,7 @@ def unpack_tar(source, place):
                 archive.extract(entry, place)
 
 
-def unpack_zip(source, place):
+def unpack_zip(source: str, place: str) -> None:
     """Unpack an sdist that is a ZIP."""
     with zipfile.ZipFile(source) as archive:
         size = 0
@@ -162,7 +171,7 @@ def unpack_zip(source, place):
             os.chmod(path, 0o755 if entry.is_dir() or mode & 0o100 else 0o644)
 
 
-def inside(place, name, count, size):
+def inside(place: str, name: str, count: int, size: int) -> str:
     """Return the path of an entry. Refuse one that leads outside, also through links, and bombs."""
     path = os.path.join(place, name)
     if not (os.path.realpath(path) + "/").startswith(place + "/") or name.startswith("/"):
@@ -172,7 +181,7 @@ def inside(place, name, count, size):
     return path
 
 
-def installed(folder):
+def installed(folder: str) -> str | None:
     """Make an environment of the runtime with the build requirements; return its interpreter."""
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder + "/bin/python"
@@ -190,7 +199,7 @@ def installed(folder):
     return python if done.returncode == 0 else None
 
 
-def unsatisfied(requirements, asked):
+def unsatisfied(requirements: Iterable[str], asked: Collection[str]) -> list[str]:
     """Return the requirements that the installed packages do not satisfy. What was `asked` is resolved."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
@@ -215,7 +224,7 @@ def unsatisfied(requirements, asked):
     return sorted(missing)
 
 
-def repaired(wheel, present):
+def repaired(wheel: str, present: frozenset[str]) -> int:
     """Copy out the wheel, with the shared libraries it needs that the runtime lacks."""
     if not foreign_libraries(wheel, present):
         shutil.copyfile(wheel, os.path.join(OUT, os.path.basename(wheel)))
@@ -235,12 +244,13 @@ def repaired(wheel, present):
         return REPAIR
 
 
-def foreign_libraries(wheel, present):
+def foreign_libraries(wheel: str, present: frozenset[str]) -> set[str]:
     """Return the shared libraries that files of the wheel need and neither it nor the runtime has."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
-    needed, brought = set(), set()
+    needed: set[str] = set()
+    brought: set[str] = set()
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as file:
@@ -248,7 +258,7 @@ def foreign_libraries(wheel, present):
                     continue
             with archive.open(entry) as file:
                 try:
-                    dynamic = ELFFile(file).get_section_by_name(".dynamic")
+                    dynamic: Any = ELFFile(file).get_section_by_name(".dynamic")
                 except ELFError:
                     continue
                 brought.add(os.path.basename(entry.filename))
@@ -256,7 +266,7 @@ def foreign_libraries(wheel, present):
     return needed - brought - present
 
 
-def limit_policies(present):
+def limit_policies(present: frozenset[str]) -> None:
     """Let auditwheel leave out only the libraries that the runtime has: its own lists are of desktop systems.
 
     The version is pinned with the image, so that its internals may be used: it has no option for this.

@@ -3,12 +3,20 @@
 Several sets are resolved one after another, so that they share the interpreter's start and what was fetched.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import index_state
-import pip_session
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planton_build.ecosystems.python.pip_tools.inside import index_state, pip_session
+else:  # they lie beside this script where it runs
+    import index_state
+    import pip_session
 
 IN, OUT, LOCAL = Path("/work/in"), Path("/work/out"), Path("/work/local")
 CACHE = "/tmp/planton-pip"
@@ -19,7 +27,7 @@ OPTIONS = [
 ]
 
 
-def main():
+def main() -> None:
     """Resolve all sets and report how each ended."""
     request = json.loads((IN / "request.json").read_text("utf-8"))
     progress = pip_session.prepare(request["target"])
@@ -32,7 +40,9 @@ def main():
     (OUT / "report.json").write_text(json.dumps(reports), "utf-8")
 
 
-def compiled(one, attempts, progress):
+def compiled(
+    one: str, attempts: Sequence[tuple[Sequence[int], str]], progress: pip_session.Progress
+) -> dict[str, str]:
     """Compile one set, in several ways until one succeeds; return how the last ended."""
     report = {"kind": "other", "subject": "", "text": "there is nothing to try"}
     for glibc, option in attempts:
@@ -43,7 +53,7 @@ def compiled(one, attempts, progress):
     return report
 
 
-def attempted(one, option, progress):
+def attempted(one: str, option: str, progress: pip_session.Progress) -> dict[str, str]:
     """Run pip-compile; return how it ended: `kind`, and for failures `subject` and `text`."""
     from piptools.scripts.compile import cli
 

@@ -1,9 +1,15 @@
 """Runs `pip download` of locked wheels in a build container: /work/in/requirements.txt into /work/out."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pip_session
+if TYPE_CHECKING:
+    from planton_build.ecosystems.python.pip_tools.inside import pip_session
+else:
+    import pip_session  # lies beside this script where it runs
 
 IN, OUT = Path("/work/in"), Path("/work/out")
 OPTIONS = [
@@ -17,7 +23,7 @@ OPTIONS = [
 ]
 
 
-def main():
+def main() -> None:
     """Download, and leave report.json beside the files."""
     from pip._internal.cli.main import main as pip
 

@@ -4,6 +4,8 @@ The versions of pip and pip-tools are pinned with the image, so that their inter
 option for another glibc or patch release than its interpreter's, and it skips an index that fails.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import logging
@@ -12,7 +14,12 @@ import shutil
 import sys
 import types
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TextIO
 
 HIDDEN = Path("/work/.secrets/hidden.json")
 ABSENT = (404, 410)
@@ -21,35 +28,36 @@ ABSENT = (404, 410)
 _FRAME = re.compile(r"\\?\[(\d+ lines of output|end of output)\]")
 
 
-def hidden():
+def hidden() -> list[str]:
     """Return the texts that must not be shown, the longest first."""
-    return json.loads(HIDDEN.read_text("utf-8")) if HIDDEN.exists() else []
+    found: list[str] = json.loads(HIDDEN.read_text("utf-8")) if HIDDEN.exists() else []
+    return found
 
 
 class Redacted(io.TextIOBase):
     """A text stream that writes without the secrets of the index access."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._hidden = hidden()
 
-    def clean(self, text):
+    def clean(self, text: str) -> str:
         """Return `text` without secrets."""
         for secret in self._hidden:
             text = text.replace(secret, "****")
         return text
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         """Write at once: somebody may be watching."""
         self._stream.write(self.clean(text))
         self._stream.flush()
         return len(text)
 
-    def writable(self):
+    def writable(self) -> bool:
         """Tell that it can be written to."""
         return True
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Return the descriptor of the stream below."""
         return self._stream.fileno()
 
@@ -62,13 +70,13 @@ class Progress(logging.Handler):
 
     noise = ("Location ", "Using cached ", "Requirement already ", "Looking in ")
 
-    def __init__(self, stream):
+    def __init__(self, stream: Redacted) -> None:
         super().__init__(logging.INFO)
         self._output = stream
-        self._said = []
-        self.unreachable = []
+        self._said: list[str] = []
+        self.unreachable: list[tuple[str, str]] = []
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         """Take a message of pip."""
         text = record.getMessage().strip()
         if record.levelno >= logging.ERROR or text.startswith("The conflict is caused by"):
@@ -76,11 +84,11 @@ class Progress(logging.Handler):
         elif text and not text.startswith(self.noise):
             self._output.write(text + "\n")
 
-    def forget(self):
+    def forget(self) -> None:
         """Begin anew."""
         del self._said[:], self.unreachable[:]
 
-    def report(self, found):
+    def report(self, found: dict[str, str]) -> dict[str, str]:
         """Return how a run ended: what `explained` found, with what pip said meanwhile."""
         if self.unreachable:
             url, reason = self.unreachable[0]
@@ -90,15 +98,16 @@ class Progress(logging.Handler):
         return {name: self._output.clean(text) for name, text in found.items()}
 
 
-def prepare(target):
+def prepare(target: Mapping[str, Any]) -> Progress:
     """Make pip of this process resolve for `target` and return the handler of its messages.
 
     `target` holds `glibc` (major, minor), `python` (X.Y.Z) and `markers`, the environment of PEP 508 markers.
     """
-    sys.stdout, sys.stderr = Redacted(sys.stdout), Redacted(sys.stderr)
+    output = Redacted(sys.stdout)
+    sys.stdout, sys.stderr = output, Redacted(sys.stderr)
     believe_glibc(target["glibc"])
     _believe_python(tuple(int(part) for part in target["python"].split(".")[:3]), target["markers"])
-    progress = Progress(sys.stdout)
+    progress = Progress(output)
     _notice_failures(progress.unreachable)
     logger = logging.getLogger("pip")
     logger.setLevel(logging.INFO)
@@ -107,20 +116,20 @@ def prepare(target):
     return progress
 
 
-def copied(source, target):
+def copied(source: str, target: str) -> None:
     """Copy a file so that it can be changed, and executed if it could be."""
     shutil.copyfile(source, target)
     Path(target).chmod(0o755 if Path(source).stat().st_mode & 0o100 else 0o644)
 
 
-def believe_glibc(newest):
+def believe_glibc(newest: Sequence[int]) -> None:
     """Take no wheel for a newer glibc than `newest`, (major, minor) (PEP 600, `manylinux_compatible`)."""
     # One module, changed in place: pip keeps what it imported.
-    module = sys.modules.setdefault("_manylinux", types.ModuleType("_manylinux"))
+    module: Any = sys.modules.setdefault("_manylinux", types.ModuleType("_manylinux"))
     module.manylinux_compatible = lambda major, minor, _: (major, minor) <= tuple(newest)
 
 
-def _believe_python(version, markers):
+def _believe_python(version: tuple[int, ...], markers: Mapping[str, str]) -> None:
     """Judge markers and Requires-Python as the host does: an image's patch release must not change a lock."""
     from pip._internal.models.target_python import TargetPython
     from pip._internal.resolution.resolvelib.candidates import RequiresPythonCandidate
@@ -129,7 +138,7 @@ def _believe_python(version, markers):
     evaluated.default_environment = lambda: dict(markers)
     finding, required = TargetPython.__init__, RequiresPythonCandidate.__init__
 
-    def finds(self, *positional, **named):
+    def finds(self: Any, *positional: Any, **named: Any) -> None:
         finding(self, *positional, **named)
         self.py_version_info = version
 
@@ -137,13 +146,13 @@ def _believe_python(version, markers):
     RequiresPythonCandidate.__init__ = lambda self, _=None: required(self, version)
 
 
-def _notice_failures(unreachable):
+def _notice_failures(unreachable: list[tuple[str, str]]) -> None:
     """Record every index page that cannot be read; pip itself would go on without it."""
     from pip._internal.index import collector
 
     original = collector._handle_get_simple_fail
 
-    def noticed(link, reason, meth=None):
+    def noticed(link: Any, reason: Any, meth: Any = None) -> None:
         status = getattr(getattr(reason, "response", None), "status_code", None)
         if status not in ABSENT:
             unreachable.append((without_credentials(link.url), str(reason)[:500]))
@@ -152,23 +161,24 @@ def _notice_failures(unreachable):
     collector._handle_get_simple_fail = noticed
 
 
-def without_credentials(url):
+def without_credentials(url: str) -> str:
     """Return a URL as it may be shown."""
     parts = urlsplit(url)
     return parts.scheme + "://" + parts.netloc.rpartition("@")[2] + parts.path
 
 
-def explained(error):
+def explained(error: BaseException) -> dict[str, str]:
     """Return what an exception of pip means: `kind`, the package or step as `subject`, its words as `text`.
 
     Kinds: `build` (a package's metadata cannot be made), `conflict`, `unreachable`, `other`.
     """
     import pip._internal.exceptions as known
 
-    chain = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
+    chain: list[Any] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
     names = [one.package_name for one in chain if getattr(one, "package_name", None)]
     # As `told>=1 from https://...`; of a folder there is only its URL.
     details = [str(one.context) for one in chain if type(one).__name__ == "MetadataGenerationFailed"]
@@ -191,7 +201,7 @@ def explained(error):
     return {"kind": "other", "subject": "", "text": text}
 
 
-def _output_of(error):
+def _output_of(error: Any) -> str:
     """Return what a failed program wrote; pip keeps it as text for its terminal, framed."""
     lines = getattr(error.context, "plain", str(error.context or error)).splitlines()
     return "\n".join(line for line in lines if not _FRAME.match(line))
