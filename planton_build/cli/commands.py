@@ -163,8 +163,7 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
         finally:
             console.stop_progress()
         if code in (INTERRUPTED, TERMINATED):
-            undo_all()
-            _leave_threads(code)
+            _leave(code)
         sys.exit(code)
 
     return run
@@ -174,11 +173,14 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def _leave_threads(code: int) -> None:
-    """End the process though threads still work, if they do so after `GRACE_SECONDS`.
+def _leave(code: int) -> None:
+    """Undo what is under way, and end the process though threads still work after `GRACE_SECONDS`.
 
     Python itself would wait for them, which may be as long as a download. What they write is whole or absent.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # who presses Ctrl-C again must not stop the undoing
+    undo_all()
     deadline = time.monotonic() + GRACE_SECONDS
     others = [
         one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon
@@ -186,6 +188,7 @@ def _leave_threads(code: int) -> None:
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
     if any(thread.is_alive() for thread in others):
+        undo_all()  # what a thread had just begun when the others were undone
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from planton_build.errors import (
@@ -36,7 +37,12 @@ _PROBE_SECONDS = 60
 """Seconds an emulated interpreter may take to say on what machine it runs; it takes about 2."""
 _MACHINES = {62: "x86_64", 183: "aarch64"}
 """`e_machine` of an ELF header (System V gABI: EM_X86_64, EM_AARCH64)."""
+_LATE_SECONDS = 2.0
+"""Seconds an engine may take to make a container after Ctrl-C; it takes a tenth of one."""
 _SPOOLED = 64 << 20
+_PROCESSES = 4096
+_OPEN_FILES = 1024
+"""Open files of a process: what a function may have (Lambda quotas)."""
 _PROBE = (PYTHON, "-c", "import platform; print(platform.machine())")
 
 
@@ -115,12 +121,8 @@ class Sandbox:
             ImageMismatch: the image has no such file.
             EngineUnavailable: the engine fails.
         """
-        container = self._create(Job(f"reading {path} of an image", image, "", _PROBE, output=None))
-        with undone_on_interrupt(lambda: self._remove(container)):
-            try:
-                return self._head_of(container, path, image, limit)
-            finally:
-                self._remove(container)
+        with self._container(Job(f"reading {path} of an image", image, "", _PROBE, output=None)) as container:
+            return self._head_of(container, path, image, limit)
 
     def _machine_of(self, image: str) -> str:
         """Return the architecture of the image's interpreter, from its file."""
@@ -147,10 +149,12 @@ class Sandbox:
                         "or one made from it",
                     ) from error
                 raise
+            target = status.get("linkTarget") or path
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
             with contextlib.closing(pieces):
-                if not (target := status.get("linkTarget")):
+                if target == path:  # Podman names the file itself where it is no link
                     return first_file(pieces, limit)
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+            path = target
         raise ImageMismatch(f"{path} in the image {self._name(image)} is a circle of links")
 
     def _name(self, image: str) -> str:
@@ -160,9 +164,8 @@ class Sandbox:
 
     def _run(self, job: Job, into: Path | None) -> Outcome:
         started = time.monotonic()
-        container = self._create(job)
-        with undone_on_interrupt(lambda: self._remove(container)):
-            try:
+        try:
+            with self._container(job) as container:
                 self._copy_in(container, job)
                 log, exit_code = self._started(container, job)
                 self._judge(container, job, log, exit_code)
@@ -173,12 +176,44 @@ class Sandbox:
                         # What is refused is not read to its end: closed here, or the connection stays open.
                         with contextlib.closing(pieces):
                             files = unpack(pieces, into, what=job.what)
-            finally:
-                self._remove(container)
-                self._log(job.what, None)
+        finally:
+            self._log(job.what, None)
         return Outcome(exit_code, log, time.monotonic() - started, files)
 
-    def _create(self, job: Job) -> str:
+    @contextlib.contextmanager
+    def _container(self, job: Job) -> Iterator[str]:
+        """Give the name of a new container, which is removed whatever happens in the block."""
+        name, made = f"planton-build-{token_hex(8)}", False
+        try:
+            self._create(job, name)
+            made = True
+            with undone_on_interrupt(lambda: self._remove(name)):
+                yield name
+        except KeyboardInterrupt:
+            made = made or self._appears(name)
+            raise
+        finally:
+            if made:
+                self._remove(name)
+
+    def _appears(self, name: str) -> bool:
+        """Tell whether a container comes to be: an engine goes on to make it when nobody waits any more."""
+        import docker
+        import requests
+
+        deadline = time.monotonic() + _LATE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.engine.api.inspect_container(name)
+            except docker.errors.NotFound:
+                time.sleep(0.05)
+            except (docker.errors.DockerException, requests.exceptions.RequestException):
+                break
+            else:
+                return True
+        return False
+
+    def _create(self, job: Job, name: str) -> None:
         api = self.engine.api
         with engine_errors(f"creating the container for {job.what}"):
             host = api.create_host_config(
@@ -187,11 +222,13 @@ class Sandbox:
                 memswap_limit=job.limits.memory,
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
-                pids_limit=4096,
+                pids_limit=_PROCESSES,
+                # Said here because Podman's own defaults may be more than a container's host may give.
+                ulimits=[{"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES}],
                 auto_remove=False,
                 log_config={"type": "json-file", "config": {"max-size": "16m"}},
             )
-            created = api.create_container(
+            api.create_container(
                 job.image,
                 command=list(job.command),
                 entrypoint=[],
@@ -201,8 +238,8 @@ class Sandbox:
                 labels=labels_of_this_process(),
                 host_config=host,
                 use_config_proxy=False,
+                name=name,
             )
-        return str(created["Id"])
 
     def _copy_in(self, container: str, job: Job) -> None:
         secrets = [
@@ -300,7 +337,7 @@ class Sandbox:
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             # What is raised already says what went wrong; the container has our label, so that the next run
             # or `doctor` removes it.
-            self._log("removing a container", f"{container[:12]} could not be removed: {error}")
+            self._log("removing a container", f"{container} could not be removed: {error}")
 
 
 @contextlib.contextmanager

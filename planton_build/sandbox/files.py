@@ -113,14 +113,23 @@ def unpack(pieces: Iterable[bytes], into: Path, *, what: str) -> list[Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 content = archive.extractfile(entry)
                 assert content is not None  # noqa: S101 - `_place` lets regular files through only
-                with path.open("xb") as out:
-                    while piece := content.read(_CHUNK):
-                        out.write(piece)
+                _write(content, path)
                 path.chmod(0o755 if entry.mode & 0o100 else 0o644)
                 found.append(path)
     except (tarfile.TarError, FileExistsError) as error:
         raise CompileFailed(f"{what} left files that cannot be copied out: {error}") from error
     return sorted(found)
+
+
+def _write(content: IO[bytes], path: Path) -> None:
+    try:
+        with path.open("xb") as out:
+            while piece := content.read(_CHUNK):
+                out.write(piece)
+    except OSError as error:
+        # Unlike `open`, a `write` to a full disk does not say which file it was.
+        error.filename = error.filename or str(path)
+        raise
 
 
 def first_file(pieces: Iterable[bytes], limit: int) -> bytes:

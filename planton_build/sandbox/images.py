@@ -9,9 +9,10 @@ import hashlib
 import io
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from planton_build.errors import EngineUnavailable, ImageMismatch, ImageUnavailable, SystemPackagesFailed
 from planton_build.runtimes.target import Target
@@ -191,7 +192,7 @@ class Images:
                 labels={LABEL: "image"},
                 decode=True,
             )
-            for answer in answers:
+            for answer in _whole_lines(answers):
                 if "error" in answer:
                     if not lines and "code" not in (answer.get("errorDetail") or {}):
                         # No command has run: the engine itself failed, such as for want of its network.
@@ -199,10 +200,10 @@ class Images:
                             f"the container engine failed while {what}: {answer['error']}", hint=_ENGINE_HINT
                         )
                     raise _BuildFailed("\n".join(lines[-_SHOWN_LINES:] or [str(answer["error"])]))
-                for line in str(answer.get("stream", "")).splitlines():
-                    if (said := _COLOUR.sub("", line).rstrip()) and not said.startswith(_BUILDER_LINES):
-                        lines.append(said)
-                        self._log(what, said)
+                said = _COLOUR.sub("", str(answer.get("stream", ""))).rstrip()
+                if said and not said.startswith(_BUILDER_LINES):
+                    lines.append(said)
+                    self._log(what, said)
         self._log(what, None)
         image = self._local(tag)
         if image is None:
@@ -266,6 +267,19 @@ class Images:
 
 class _BuildFailed(Exception):
     """The builder ended with an error; the text has its last lines."""
+
+
+def _whole_lines(answers: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give a builder's answers with one line each: a program's output comes in pieces, as it was written."""
+    rest = ""
+    for answer in answers:
+        *whole, rest = (rest + str(answer.get("stream", ""))).split("\n")
+        yield from ({"stream": line} for line in whole)
+        if "stream" not in answer:
+            yield {"stream": rest}
+            rest = ""
+            yield answer
+    yield {"stream": rest}
 
 
 _PULL_HINT = (
