@@ -146,7 +146,9 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
             # A name that the terminal's encoding lacks is shown escaped, as Python itself does it on stderr.
             sys.stdout.reconfigure(errors="backslashreplace")
         console = Console(as_json=as_json, quiet=quiet)
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C
+                signal.signal(number, _interrupt)
         try:
             code = command(console, *args, **options) or 0
         except PlantonError as error:
@@ -169,8 +171,15 @@ def with_console(command: Callable[..., int | None]) -> Callable[..., None]:
     return run
 
 
-def _terminate(*_: object) -> None:
-    raise Terminated
+def _interrupt(number: int, _: object) -> None:
+    """Begin to end. Who presses Ctrl-C again must not stop what is being undone meanwhile."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _go_on)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _go_on(*_: object) -> None:
+    """Take a signal and do nothing. Unlike SIG_IGN, processes that are started later do not inherit that."""
 
 
 def _leave(code: int) -> None:
@@ -178,8 +187,6 @@ def _leave(code: int) -> None:
 
     Python itself would wait for them, which may be as long as a download. What they write is whole or absent.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # who presses Ctrl-C again must not stop the undoing
     undo_all()
     deadline = time.monotonic() + GRACE_SECONDS
     others = [

@@ -138,6 +138,7 @@ def _verified(
     from planton_build.verify.verify import verify as run
 
     name, digest = _image_name(built.project, named)
+    digest = digest or _locked_digest(built, name)
     image, _ = opened.images.base(name, digest, built.project.target.machine)
     limits = Limits(seconds=built.project.options.container_timeout)
     return run(
@@ -160,6 +161,20 @@ def _image_name(project: FunctionProject, named: str | None) -> tuple[str, str |
     name = configured.replace("{runtime}", target.runtime).replace("{architecture}", target.architecture)
     name, _, digest = name.partition("@")
     return name, digest or None
+
+
+def _locked_digest(built: Built, name: str) -> str | None:
+    """Return the digest that the function's build lock has for this image: the one that it was built in."""
+    from planton_build.ecosystems.python.building.build_lock import read_build_lock
+    from planton_build.ecosystems.python.dependencies import build_lock_without_lock
+    from planton_build.ecosystems.python.lock import build_lock_path
+
+    project, lock = built.project, built.lock_path
+    path = build_lock_path(lock, project.target) if lock is not None else build_lock_without_lock(project)
+    if not path.is_file():
+        return None
+    image = read_build_lock(path, project.target).image
+    return image.digest if image.name == name else None
 
 
 def _show(console: Console, seen: Sequence[tuple[Built, Verification]]) -> None:

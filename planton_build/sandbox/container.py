@@ -40,6 +40,8 @@ _MACHINES = {62: "x86_64", 183: "aarch64"}
 _LATE_SECONDS = 2.0
 """Seconds an engine may take to make a container after Ctrl-C; it takes a tenth of one."""
 _SPOOLED = 64 << 20
+_OURS = ("[planton-build]", "error: the backend was ended by signal")
+"""How lines of our own programs in containers begin that say nothing about why a limit was reached."""
 _PROCESSES = 4096
 _OPEN_FILES = 1024
 """Open files of a process: what a function may have (Lambda quotas)."""
@@ -356,5 +358,5 @@ def _attached(api: Any, container: str) -> Iterator[Iterator[bytes]]:
 
 
 def _last_line(log: str) -> str:
-    lines = [line for line in log.splitlines() if line.strip()]
+    lines = [line for line in log.splitlines() if line.strip() and not line.startswith(_OURS)]
     return f"; its last words: {lines[-1].strip()[:300]}" if lines else ""

@@ -193,8 +193,7 @@ class PythonDependencies:
 
             own = self._source.path if self._source.is_locked else lock_path(self._source, target)
             return build_lock_path(own, target)
-        beside = self._project.manifest.path
-        return build_lock_path(beside.with_name(f"{self._project.name}.{target.name}.lock"), target)
+        return build_lock_without_lock(self._project)
 
     def _read(self, wheels: Sequence[WheelFile]) -> list[Package]:
         from planton_build.ecosystems.python.wheel import wheel_members
@@ -272,6 +271,12 @@ class PythonDependencies:
                 hint="run `planton-build lock` and commit the build lock",
                 file=self.room.path,
             )
+
+
+def build_lock_without_lock(project: FunctionProject) -> Path:
+    """Return where the build lock of a function without dependencies is: beside its manifest."""
+    beside = project.manifest.path.with_name(f"{project.name}.{project.target.name}.lock")
+    return build_lock_path(beside, project.target)
 
 
 def _local_digests(lock: Lock) -> list[str]:

@@ -43,13 +43,15 @@ def choose(package: LockedPackage, target: Target, offers: Sequence[Offer]) -> O
 
 
 def choose_sdist(package: LockedPackage, offers: Sequence[Offer]) -> Offer | None:
-    """Return the sdist of `package` whose SHA-256 is locked, or None. `.tar.gz` comes before `.zip`."""
+    """Return the sdist of `package` whose SHA-256 is locked, or None. `.tar.gz` comes before `.zip`.
+
+    As in `choose`, a page without hashes is taken at its word if only one sdist is in question.
+    """
     wanted = _version(package.version)
-    found = [
-        offer
-        for offer in offers
-        if offer.kind == "sdist" and _version(offer.version) == wanted and offer.sha256 in package.hashes
-    ]
+    same = [offer for offer in offers if offer.kind == "sdist" and _version(offer.version) == wanted]
+    found = [offer for offer in same if offer.sha256 in package.hashes]
+    if not found and len({offer.filename for offer in same}) == 1:
+        found = [offer for offer in same if offer.sha256 is None]
     return min(found, key=lambda offer: (offer.filename.endswith(".zip"), offer.filename), default=None)
 
 

@@ -33,7 +33,8 @@ CODES = {
 
 
 def test_every_broken_project_is_covered() -> None:
-    assert {folder.name for folder in PROJECTS.iterdir() if folder.is_dir()} == set(CODES)
+    # Those without a manifest are parts of other tests.
+    assert {path.parent.name for path in PROJECTS.glob("*/*.yaml")} == set(CODES)
 
 
 @pytest.mark.parametrize("name", sorted(CODES))

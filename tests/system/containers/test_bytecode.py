@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +28,6 @@ from planton_build.sandbox.job import PYTHON, Job, Limits
 pytestmark = [
     pytest.mark.engine("docker"),
     pytest.mark.xdist_group("containers"),
-    # docker's client leaves the sockets of attached containers to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 TRICKY = """
@@ -57,9 +53,6 @@ def engine(require_engine: Callable[[str, bool, str], None]) -> Iterator[Engine]
         raise
     yield found
     found.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # see `pytestmark`
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +26,7 @@ from planton_build.project.function import BuildOptions, FunctionProject
 from planton_build.runtimes.catalog import target_for
 from planton_build.runtimes.target import Architecture
 
-pytestmark = [
-    pytest.mark.engine("docker"),
-    # docker's client leaves the sockets of attached containers to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.engine("docker")
 
 SETS = {
     "aws": "boto3\nrequests\n",
@@ -93,9 +87,6 @@ def room(
     )
     index.close()
     opened.sandbox.engine.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # see `pytestmark`
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import io
 import json
@@ -11,7 +10,6 @@ import os
 import subprocess
 import tarfile
 import threading
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -42,11 +40,7 @@ from planton_build.sandbox.build_image import BuildImage
 from planton_build.sandbox.container import Sandbox
 from planton_build.sandbox.job import Job, Limits
 
-pytestmark = [
-    pytest.mark.engine("docker"),
-    # docker's client leaves the sockets of attached containers to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.engine("docker")
 IMAGE = "planton-standin/build-python3.11:latest-x86_64"
 USER, PASSWORD = "ci-user", "pass-word:with%25 signs"
 QUOTED = "pass-word%3Awith%2525%20signs"
@@ -185,9 +179,6 @@ def opened(
     yield connection.sandbox, connection.images.build_image(TARGET, IMAGE, digest=None), lines
     index.close()
     connection.sandbox.engine.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # see `pytestmark`
-        gc.collect()
 
 
 def settings(private: PrivateIndex) -> IndexSettings:

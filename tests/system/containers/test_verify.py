@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import platform
 import shutil
 import subprocess
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -42,8 +40,6 @@ from planton_build.verify.verify import verify
 pytestmark = [
     pytest.mark.engine("docker"),
     pytest.mark.xdist_group("containers"),
-    # docker's client leaves the sockets of attached containers to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 NATIVE: Architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
@@ -76,9 +72,6 @@ def engine(require_engine: Callable[[str, bool, str], None]) -> Iterator[Engine]
         raise
     yield found
     found.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # see `pytestmark`
-        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +96,7 @@ class Run:
         self.said: list[str] = []
         self.folder = folder
         self._image = image
-        self._sandbox = Sandbox(engine, lambda what, line: self.said.append(line))
+        self._sandbox = Sandbox(engine, lambda what, line: line is not None and self.said.append(line))
 
     def __call__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from planton_build.ecosystems.python.index import Index, Offer
 from planton_build.ecosystems.python.lock import Lock, LockedPackage
-from planton_build.ecosystems.python.selection import choose, fits, narrow, unfit_versions
+from planton_build.ecosystems.python.selection import (
+    avoiding_sources,
+    choose,
+    choose_sdist,
+    fits,
+    narrow,
+    unfit_versions,
+)
 from planton_build.ecosystems.python.settings import IndexSettings
 from planton_build.errors import NoFittingWheel
 from planton_build.runtimes.catalog import target_for
@@ -229,3 +236,63 @@ def test_narrowing_leaves_one_hash_each_and_reports_all_failures(
         narrow(Lock(arm, (*packages, *more)), index)
     assert [finding.message.split()[0] for finding in caught.value.findings] == ["bad==1.0", "worse==1.0"]
     index.close()
+
+
+def test_the_locked_sdist_is_chosen_and_no_other() -> None:
+    offers = [*offered("sdist", "cp311-cp311-manylinux_2_28_aarch64"), *offered("sdist", version="2.0")]
+    chosen = choose_sdist(locked(HASHES[0]), offers)
+    assert chosen is not None
+    assert chosen.filename == "demo-1.0.tar.gz"
+    assert choose_sdist(locked(HASHES[5]), offers) is None
+    assert choose_sdist(locked(HASHES[0], version="3.0"), offers) is None
+
+
+def test_an_sdist_without_a_hash_is_chosen_only_when_it_is_the_only_one() -> None:
+    (unhashed,) = (replace(offer, sha256=None) for offer in offered("sdist"))
+    assert choose_sdist(locked(HASHES[0]), [unhashed]) is unhashed
+    other = replace(unhashed, filename="demo-1.0.zip")
+    assert choose_sdist(locked(HASHES[0]), [unhashed, other]) is None
+
+
+@dataclass(frozen=True)
+class OneIndex:
+    """An index that has one package."""
+
+    found: list[Offer]
+
+    def offers(self, name: str) -> list[Offer]:
+        assert name == "demo"
+        return self.found
+
+
+def narrowed(offers: list[Offer], **options: Any) -> Lock:
+    target = target_for("python3.11", "arm64")
+    index: Any = OneIndex(offers)
+    return narrow(Lock(target, (locked(),)), index, jobs=1, **options)
+
+
+def test_a_lock_takes_the_sdist_only_where_it_may_and_no_wheel_fits() -> None:
+    foreign = offered("cp311-cp311-manylinux_2_28_aarch64", "sdist")
+    with pytest.raises(NoFittingWheel) as caught:
+        narrowed(foreign)
+    assert caught.value.has_sdist
+    lock = narrowed(foreign, sdists=True)
+    assert lock.sdists == {"demo"}
+    assert lock.packages[0].hashes == {HASHES[1]}
+
+    fitting = offered("cp311-cp311-manylinux_2_17_aarch64", "sdist")
+    lock = narrowed(fitting, sdists=True)
+    assert (lock.sdists, lock.packages[0].hashes) == (frozenset(), {HASHES[0]})
+
+
+@pytest.mark.parametrize("no_binary", [("demo",), (":all:",)])
+def test_no_binary_asks_for_the_sdist_though_there_is_a_wheel(no_binary: tuple[str, ...]) -> None:
+    lock = narrowed(offered("py3-none-any", "sdist"), sdists=True, no_binary=no_binary)
+    assert lock.sdists == {"demo"}
+
+
+def test_the_way_to_avoid_an_sdist_names_a_version_with_a_wheel_or_says_nothing() -> None:
+    target = target_for("python3.11", "arm64")
+    offers = [*offered("sdist"), *offered("py3-none-any", version="0.9")]
+    assert "demo==0.9" in avoiding_sources(locked(), target, offers)
+    assert avoiding_sources(locked(), target, offered("sdist")) == ""
