@@ -27,7 +27,7 @@ from planton_build.interrupts import undone_on_interrupt
 from planton_build.sandbox.engine import Engine, engine_errors
 from planton_build.sandbox.files import Input, first_file, unpack, write_tar
 from planton_build.sandbox.job import ENVIRONMENT, PYTHON, SECRETS, Job, Limits, Outcome
-from planton_build.sandbox.strays import labels_of_this_process, remove_strays
+from planton_build.sandbox.strays import labels_of_this_process
 
 _LOG_LIMIT = 4 << 20
 """Bytes of output that are kept for an error's explanation."""
@@ -49,7 +49,7 @@ _PROBE = (PYTHON, "-c", "import platform; print(platform.machine())")
 
 
 class Sandbox:
-    """Runs jobs on an engine. Safe to use from several threads. Removes strays of earlier runs at its start.
+    """Runs jobs on an engine. Safe to use from several threads.
 
     `log` is told every line of output, after what the job does (`Job.what`), and None when the job has ended.
     """
@@ -59,7 +59,6 @@ class Sandbox:
         self._log = log
         self._checked: dict[str, str] = {}
         self._checking = threading.Lock()
-        remove_strays(engine)
 
     def run(self, job: Job, into: Path | None = None) -> Outcome:
         """Run a job; copy what it leaves into the folder `into`.

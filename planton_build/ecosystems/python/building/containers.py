@@ -67,13 +67,16 @@ class Containers:
         from planton_build.sandbox.container import Sandbox
         from planton_build.sandbox.engine import connect
         from planton_build.sandbox.images import Images
+        from planton_build.sandbox.strays import remove_strays
 
         with self._opening:
             if self._opened is None:
                 try:
-                    sandbox = Sandbox(connect(self._environment), self._log)
+                    engine = connect(self._environment)
                 except EngineUnavailable as error:
                     raise EngineUnavailable(f"{reason}, but {error.message}", hint=error.hint) from error
+                remove_strays(engine)  # of runs that were killed
+                sandbox = Sandbox(engine, self._log)
                 self._opened = Opened(sandbox, Images(sandbox, self._toolchain, self._log))
             return self._opened
 
