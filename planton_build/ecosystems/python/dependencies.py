@@ -81,9 +81,9 @@ class PythonDependencies:
         pins = (
             [(one.name, one.version, sorted(one.hashes)) for one in self.lock.packages] if self.lock else []
         )
-        if self._room is None and not self._build_lock().is_file():
-            return [*pins, *self._digests]
-        return [*pins, *self._digests, self.room.digest]
+        opened = self._room is not None or self._build_lock().is_file()
+        digest = self.room.digest if opened else None
+        return [*pins, *self._digests, *([digest] if digest is not None else [])]
 
     @property
     def room(self) -> BuildRoom:

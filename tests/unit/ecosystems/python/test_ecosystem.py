@@ -52,6 +52,15 @@ def test_a_fresh_lock_is_read_in_frozen_mode(orders: FunctionProject, store: Sto
     assert ecosystem(store, "frozen").dependencies(orders).fingerprint == made.fingerprint
 
 
+def test_a_way_into_containers_that_was_not_taken_changes_no_key(
+    orders: FunctionProject, store: Store
+) -> None:
+    dependencies = ecosystem(store).dependencies(orders)
+    before = dependencies.fingerprint
+    assert dependencies.room.digest is None
+    assert dependencies.fingerprint == before
+
+
 @pytest.mark.parametrize("with_tables", [True, False], ids=["tables kept", "tables gone"])
 def test_a_wheel_damaged_in_the_store_is_fetched_again(
     orders: FunctionProject, store: Store, with_tables: bool
