@@ -142,7 +142,7 @@ def test_members_equal_the_tree_that_uv_installs(
 
     with contextlib.closing(Index(settings)) as index:
         house = Wheelhouse(Store(tmp_path / "cache"), lambda: index, jobs=4, listener=ignore, function="f")
-        wheels = house.fetch(lock)
+        wheels = house.fetch(lock).wheels
         narrowed = narrow(lock, index)
     members = [
         member for wheel in wheels for member in wheel_members(wheel, Store(tmp_path / "cache"), jobs=2)

@@ -147,7 +147,10 @@ def test_an_example_says_what_it_is(folder: str) -> None:
 
 
 def test_the_locks_are_up_to_date(tmp_path: Path) -> None:
-    shown = json.loads(well("planton-build", "lock", "--check", "--json", folder=tmp_path, place=EXAMPLES))
+    folders = [str(EXAMPLES / name) for name in FOLDERS]
+    shown = json.loads(
+        well("planton-build", "lock", "--check", "--json", *folders, folder=tmp_path, place=EXAMPLES)
+    )
     states = {row["function_name"]: row["state"] for row in shown["locks"]}
     assert states == dict.fromkeys(PACKAGES, "up to date") | {"analytics": "locked already"}
 

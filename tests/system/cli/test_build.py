@@ -17,7 +17,7 @@ from planton_build.cli.schema import BuildOut, ErrorsOut
 
 KEYS = [
     *("manifest", "function_name", "package_type", "runtime", "architecture", "artifact", "sha256"),
-    *("code_sha256", "tree_digest", "size", "unzipped_size", "files", "packages", "code_source"),
+    *("code_sha256", "tree_digest", "size", "unzipped_size", "files", "packages", "bytecode", "code_source"),
     *("cached", "seconds"),
 ]
 
