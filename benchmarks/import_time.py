@@ -117,8 +117,8 @@ def measure(bench: Bench, title: str, names: Sequence[str]) -> None:
         "measuring imports",
         bench.image.id,
         bench.target.machine,
-        [PYTHON, "/work/in/inside.py", ", ".join(names), str(bench.runs)],
-        inputs=[Input("/work/in/inside.py", INSIDE.encode()), Input("/var/task", task)],
+        [PYTHON, "/build/in/inside.py", ", ".join(names), str(bench.runs)],
+        inputs=[Input("/build/in/inside.py", INSIDE.encode()), Input("/var/task", task)],
         limits=bench.limits,
         output=None,
     )

@@ -38,7 +38,7 @@ class Input:
 def write_tar(inputs: Sequence[Input], stream: IO[bytes]) -> None:
     """Write inputs as a tar archive to be unpacked at `/`. Equal inputs give equal bytes."""
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        folders: set[str] = {"/", "/work", "/work/in", "/var", "/var/task", "/run", "/tmp"}  # noqa: S108 - inside
+        folders: set[str] = {"/", "/build", "/build/in", "/var", "/var/task", "/run", "/tmp"}  # noqa: S108 - inside
         for one in sorted(inputs, key=lambda one: one.path):
             for folder in reversed(PurePosixPath(one.path).parents):
                 if str(folder) not in folders:

@@ -14,10 +14,10 @@ SECONDS = 3600
 """Seconds a build may take unless configured; emulated compilers are ten times slower."""
 BUILDER = 1000
 """User and group id of the unprivileged user that builds run as (base_images/python/Dockerfile)."""
-WORK = "/work"
-IN, OUT = "/work/in", "/work/out"
+WORK = "/build"
+IN, OUT = "/build/in", "/build/out"
 """Where inputs are and results must be left, inside the container."""
-SECRETS = "/work/.secrets"
+SECRETS = "/build/.secrets"
 """Where secret files are: readable by the build alone, in the container's own layer, gone with it."""
 TOOLS = "/opt/planton/bin/python"
 """The interpreter with the pinned tools: that of the runtime, in a virtual environment."""

@@ -156,5 +156,5 @@ def _read(path: Path, model: type[Report]) -> Report | None:
     except (ValidationError, ValueError) as error:
         raise VerifyFailed(
             f"the container left a {path.name} that is no report",
-            hint="the function's own code may have written to the container's /work/out",
+            hint="the function's own code may have written to the container's /build/out",
         ) from error

@@ -225,7 +225,7 @@ def test_failures_are_the_packages_own_and_each_its_own(
     assert "/opt/planton" not in local.message
     for error in (conflict, absent, local):
         assert isinstance(error, PlantonError)
-        assert "/work/" not in error.message
+        assert "/build/" not in error.message
 
 
 @quickly

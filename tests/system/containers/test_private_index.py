@@ -215,7 +215,7 @@ def build_wheel(*_): raise SystemError('not asked for')
 TELLS = """
 def build_wheel(*_): pass
 def prepare_metadata_for_build_wheel(folder, config=None):
-    print(open('/work/.secrets/pip.conf').read(), flush=True)
+    print(open('/build/.secrets/pip.conf').read(), flush=True)
     raise RuntimeError('pg_config is missing')
 """
 
@@ -317,7 +317,7 @@ def test_unknown_packages_and_conflicts_are_explained(
     with pytest.raises(ResolutionFailed, match=r"demo 2\.0 depends on other>=3") as caught:
         resolve(room, tmp_path, "demo\nother<2\n", settings(private))
     assert "Traceback" not in caught.value.message
-    assert "/work/in" not in caught.value.message
+    assert "/build/in" not in caught.value.message
 
 
 def test_a_file_that_was_replaced_is_refused(private: PrivateIndex, room: Room, tmp_path: Path) -> None:

@@ -417,7 +417,7 @@ def test_a_build_has_no_network_no_root_and_read_only_inputs(native: Room, tmp_p
 import os, socket
 assert os.getuid() == 1000, os.getuid()
 try:
-    open("/work/in/job.json", "a")
+    open("/build/in/job.json", "a")
 except PermissionError:
     pass
 else:

@@ -49,20 +49,20 @@ def test_inputs_belong_to_root_and_are_read_only(tmp_path: Path) -> None:
     script.write_text("print()\n")
     found = entries(
         tar_of(
-            Input("/work/in/a.txt", b"a"),
-            Input("/work/in/tool", b"#!/bin/sh\n", executable=True),
-            Input("/work/in/deep/script.py", script),
-            Input("/work/.secrets/token", b"secret", mode=0o400, owner=1000),
+            Input("/build/in/a.txt", b"a"),
+            Input("/build/in/tool", b"#!/bin/sh\n", executable=True),
+            Input("/build/in/deep/script.py", script),
+            Input("/build/.secrets/token", b"secret", mode=0o400, owner=1000),
         )
     )
     assert {name: (entry.mode, entry.uid) for name, entry in found.items() if entry.isfile()} == {
-        "work/in/a.txt": (0o444, 0),
-        "work/in/tool": (0o555, 0),
-        "work/in/deep/script.py": (0o444, 0),
-        "work/.secrets/token": (0o400, 1000),
+        "build/in/a.txt": (0o444, 0),
+        "build/in/tool": (0o555, 0),
+        "build/in/deep/script.py": (0o444, 0),
+        "build/.secrets/token": (0o400, 1000),
     }
-    assert found["work/in/deep"].mode == 0o755
-    assert "work/in" not in found  # it is there, with an owner of its own
+    assert found["build/in/deep"].mode == 0o755
+    assert "build/in" not in found  # it is there, with an owner of its own
     assert {entry.mtime for entry in found.values()} == {EPOCH}
 
 
@@ -72,12 +72,12 @@ def test_equal_inputs_give_equal_bytes_whatever_their_order_and_times(tmp_path: 
     (folder / "b" / "x.py").write_text("x")
     (folder / "a.py").write_text("a")
     (folder / "link").symlink_to("b/x.py")
-    one, two = Input("/work/in/tree", folder), Input("/work/in/z", b"z")
+    one, two = Input("/build/in/tree", folder), Input("/build/in/z", b"z")
     before = tar_of(one, two)
     (folder / "a.py").touch()
     assert tar_of(two, one) == before
     found = entries(before)
-    assert found["work/in/tree/link"].linkname == "b/x.py"
+    assert found["build/in/tree/link"].linkname == "b/x.py"
 
 
 def test_what_a_container_left_is_unpacked_without_its_top_folder(tmp_path: Path) -> None:

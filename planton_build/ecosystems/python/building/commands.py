@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 """Raised whenever the same commands may run in another way, or the record changes its form."""
 _STEP = "commands"
-_SOURCES = "/work/source"
+_SOURCES = "/build/source"
 _FILE_LIMIT = 512 << 20
 """Bytes of one source file; Lambda takes no more than 250 MB unzipped."""
 _SHOWN_LINES = 25

@@ -25,7 +25,7 @@ from planton_build.ecosystems.python.uv_request import check_requires_python
 from planton_build.errors import DependencyInputInvalid
 from planton_build.runtimes.target import Target
 
-LOCAL = "/work/local"
+LOCAL = "/build/local"
 """Where the copies of local projects are while pip-compile runs (`inside/compile_requirements.py`)."""
 _ONLY_UV = {
     "override-dependencies": (),
@@ -35,7 +35,7 @@ _ONLY_UV = {
     "resolution": ("highest",),
 }
 """Settings of `[tool.uv]` that decide versions, with the values that pip can follow."""
-_URL = re.compile(r"file://(/work/local/\d+-\d+)(?!\d)")
+_URL = re.compile(r"file://(/build/local/\d+-\d+)(?!\d)")
 _DYNAMIC = ("dependencies", "optional-dependencies")
 
 

@@ -25,10 +25,10 @@ _IGNORED = re.compile(r"Ignored the following [^\n]*?: ([^\n]*)")
 _NOISE = re.compile(r"^(ResolutionImpossible: |To fix this you could try|\d\. (loosen|remove) |\[notice\]|$)")
 _UNKNOWN = re.compile(r"No matching distribution found for ([A-Za-z0-9][\w.-]*)")
 _FRAME = re.compile(r'^\s+File "([^"]*)", line')
-_PLUMBING = ("/opt/planton/", "/work/in/", "/pip-build-env-", "<frozen ", "<string>")
+_PLUMBING = ("/opt/planton/", "/build/in/", "/pip-build-env-", "<frozen ", "<string>")
 """Where the frames of a traceback are that say nothing about the package."""
-_PLACE = re.compile(r"(?:file://)?/work/local/(\d+-\d+)(?!\d)")
-_INPUT = re.compile(r"(?:-[rc] )?/work/in/\d+/(requirements\.in|constraints\.txt)(?: \(line \d+\))?")
+_PLACE = re.compile(r"(?:file://)?/build/local/(\d+-\d+)(?!\d)")
+_INPUT = re.compile(r"(?:-[rc] )?/build/in/\d+/(requirements\.in|constraints\.txt)(?: \(line \d+\))?")
 
 
 def failure(report: Mapping[str, str], request: CompileRequest, target: Target) -> PlantonError:

@@ -1,6 +1,6 @@
 """Builds one wheel, offline: from an sdist or a project, with the locked build requirements that lie beside.
 
-Reads /work/in/job.json; leaves in /work/out the wheel, or `asked.json` when the project's backend asks for
+Reads /build/in/job.json; leaves in /build/out the wheel, or `asked.json` when the project's backend asks for
 more than is installed. Every line of its own output begins with `[planton-build]`: what follows the last one
 is what went wrong. Exit codes: 2 the sources, 3 the build requirements, 4 the backend, 5 the repair.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Any
 
-IN, OUT = "/work/in", "/work/out"
+IN, OUT = "/build/in", "/build/out"
 ROOT = "/tmp/build"
 SOURCES, REQUIREMENTS, BACKEND, REPAIR = 2, 3, 4, 5
 ENVIRONMENT = ROOT + "/env"

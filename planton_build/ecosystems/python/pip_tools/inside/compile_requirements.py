@@ -1,4 +1,4 @@
-"""Runs pip-compile in a build container: /work/in/request.json says what, /work/out gets locks and a report.
+"""Runs pip-compile in a build container: /build/in/request.json says what, /build/out gets locks and a report.
 
 Several sets are resolved one after another, so that they share the interpreter's start and what was fetched.
 """
@@ -18,7 +18,7 @@ else:  # they lie beside this script where it runs
     import index_state
     import pip_session
 
-IN, OUT, LOCAL = Path("/work/in"), Path("/work/out"), Path("/work/local")
+IN, OUT, LOCAL = Path("/build/in"), Path("/build/out"), Path("/build/local")
 CACHE = "/tmp/planton-pip"
 OPTIONS = [
     *("--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-annotate", "--no-header"),

@@ -1,4 +1,4 @@
-"""Runs `pip download` of locked wheels in a build container: /work/in/requirements.txt into /work/out."""
+"""Runs `pip download` of locked wheels in a build container: /build/in/requirements.txt into /build/out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     import pip_session  # lies beside this script where it runs
 
-IN, OUT = Path("/work/in"), Path("/work/out")
+IN, OUT = Path("/build/in"), Path("/build/out")
 OPTIONS = [
     "--require-hashes",
     "--no-deps",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, TextIO
 
-HIDDEN = Path("/work/.secrets/hidden.json")
+HIDDEN = Path("/build/.secrets/hidden.json")
 ABSENT = (404, 410)
 """Answers by which an index says that it does not know a package; any other failure counts."""
 

@@ -252,12 +252,12 @@ def test_a_build_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
     builder(tmp_path / "store", backend).build(sdist(tmp_path))
     (job,) = backend.jobs
     assert {one.path for one in job.inputs} == {
-        "/work/in/build_wheel.py",
-        "/work/in/job.json",
-        "/work/in/requirements.txt",
-        "/work/in/planton_sorted_listing.py",
-        "/work/in/planton_sorted_listing.pth",
-        "/work/in/fast-1.0.tar.gz",
+        "/build/in/build_wheel.py",
+        "/build/in/job.json",
+        "/build/in/requirements.txt",
+        "/build/in/planton_sorted_listing.py",
+        "/build/in/planton_sorted_listing.pth",
+        "/build/in/fast-1.0.tar.gz",
     }
     assert not job.network
     assert not job.secrets

@@ -74,8 +74,8 @@ def test_credentials_are_in_secret_files_only(tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes(found.secrets["netrc"])
     assert set(netrc.netrc(str(tmp_path / "copy")).hosts) == {"two.example.com"}
     assert found.environment == {
-        "PIP_CONFIG_FILE": "/work/.secrets/pip.conf",
-        "NETRC": "/work/.secrets/netrc",
+        "PIP_CONFIG_FILE": "/build/.secrets/pip.conf",
+        "NETRC": "/build/.secrets/netrc",
     }
 
 
@@ -152,8 +152,8 @@ def test_certificates_go_in_whole(tmp_path: Path) -> None:
     found = access(settings)
     assert found.secrets["certificates.pem"] == one + b"\n" + two
     assert found.secrets["client.pem"] == b"key"
-    assert config(found)["cert"] == ["/work/.secrets/certificates.pem"]
-    assert config(found)["client-cert"] == ["/work/.secrets/client.pem"]
+    assert config(found)["cert"] == ["/build/.secrets/certificates.pem"]
+    assert config(found)["client-cert"] == ["/build/.secrets/client.pem"]
     with pytest.raises(ConfigInvalid, match=r"gone\.pem"):
         access(IndexSettings(URL, cert=tmp_path / "gone.pem"))
     own = access(IndexSettings(URL), {"SSL_CERT_FILE": str(folder / "two.pem")})
@@ -166,13 +166,13 @@ class TestLocalFolders:
         found = access(offline)
         files = {one.path: content(one) for one in found.inputs}
         wheel = next(folder.iterdir())
-        page = files["/work/in/index/simple/two-x/index.html"].decode()
+        page = files["/build/in/index/simple/two-x/index.html"].decode()
         assert f"#sha256={hashlib.sha256(wheel.read_bytes()).hexdigest()}" in page
         assert 'data-core-metadata="true"' in page
-        metadata = files[f"/work/in/index/files/two-x/0/{wheel.name}.metadata"]
+        metadata = files[f"/build/in/index/files/two-x/0/{wheel.name}.metadata"]
         assert b"Requires-Dist: one>=1" in metadata
         assert len(files) == 2
-        assert config(found)["index-url"] == ["file:///work/in/index/simple"]
+        assert config(found)["index-url"] == ["file:///build/in/index/simple"]
         assert "find-links" not in config(found)
 
     def test_only_wanted_files_go_in_whole(self, shelf: Shelf, offline: IndexSettings) -> None:
@@ -184,7 +184,7 @@ class TestLocalFolders:
         found = {one.path: content(one) for one in access(offline, wanted=wanted).inputs}
         (path,) = (path for path in found if path.endswith(".whl"))
         assert found[path] == wheel.read_bytes()
-        assert set(found) == {path, "/work/in/index/simple/one/index.html"}
+        assert set(found) == {path, "/build/in/index/simple/one/index.html"}
 
     def test_sdists_go_in_whole_up_to_a_limit(
         self, shelf: Shelf, offline: IndexSettings, monkeypatch: pytest.MonkeyPatch
@@ -192,7 +192,7 @@ class TestLocalFolders:
         folder = shelf("one", "1.0")
         (folder / "big-1.0.tar.gz").write_bytes(b"x" * 2000)
         found = {one.path for one in access(offline).inputs}
-        assert "/work/in/index/files/big/0/big-1.0.tar.gz" in found
+        assert "/build/in/index/files/big/0/big-1.0.tar.gz" in found
         monkeypatch.setattr(local_links, "COPY_LIMIT", 1000)
         with pytest.raises(ConfigInvalid, match="find-links"):
             access(offline)
@@ -201,7 +201,7 @@ class TestLocalFolders:
         folder = shelf("one", "1.0")
         (folder / "bad-1.0-py3-none-any.whl").write_bytes(b"no zip")
         found = {one.path: content(one) for one in access(offline).inputs}
-        assert found["/work/in/index/files/bad/0/bad-1.0-py3-none-any.whl"] == b"no zip"
+        assert found["/build/in/index/files/bad/0/bad-1.0-py3-none-any.whl"] == b"no zip"
 
     def test_trees_join_the_index_and_absent_places_are_passed_over(self, tmp_path: Path) -> None:
         page = tmp_path / "simple/demo/index.html"
@@ -211,7 +211,7 @@ class TestLocalFolders:
         )
         trees = (page.parents[1].as_uri(), "file:///absent/simple")
         found = access(IndexSettings(URL, trees, find_links=("/absent", "https://links.example.com/")))
-        assert config(found)["extra-index-url"] == ["file:///work/in/index/simple"]
+        assert config(found)["extra-index-url"] == ["file:///build/in/index/simple"]
         assert config(found)["find-links"] == ["https://links.example.com/"]
         (one,) = found.inputs
         assert f"https://files.example.com/demo-1.0-py3-none-any.whl#sha256={'a' * 64}".encode() in content(

@@ -70,8 +70,8 @@ def test_local_folders_go_in_with_extras_and_markers(function: Make) -> None:
     project = function(files)
     found = request(project)
     libs = project.options.source / "libs"
-    assert found.local == {libs / "a": "/work/local/0-0", libs / "b": "/work/local/0-1"}
-    assert found.lines == ['/work/local/0-0[x] ; sys_platform == "linux"', "/work/local/0-1"]
+    assert found.local == {libs / "a": "/build/local/0-0", libs / "b": "/build/local/0-1"}
+    assert found.lines == ['/build/local/0-0[x] ; sys_platform == "linux"', "/build/local/0-1"]
     assert found.extras == {libs / "a": ("x",), libs / "b": ()}
 
 
@@ -93,8 +93,8 @@ def test_a_dynamic_project_goes_in_itself(function: Make) -> None:
     text = PROJECT + 'dynamic = ["dependencies"]\n' + BUILT
     project = function({"pyproject.toml": text})
     found = request(project)
-    assert found.lines == ["/work/local/0-0"]
-    assert found.local == {project.options.source: "/work/local/0-0"}
+    assert found.lines == ["/build/local/0-0"]
+    assert found.local == {project.options.source: "/build/local/0-0"}
     assert found.own is not None
     assert found.own.folder == project.options.source
 
@@ -191,7 +191,7 @@ class TestFailures:
     def test_conflicts_are_told_in_the_users_terms(self) -> None:
         found = self.failed(
             "conflict",
-            "Cannot install -r /work/in/0/requirements.in (line 1) and b==2 because these package versions "
+            "Cannot install -r /build/in/0/requirements.in (line 1) and b==2 because these package versions "
             "have conflicting dependencies.\nThe conflict is caused by:\n    The user requested a<1\n"
             "    b 2 depends on a>=1\n\nTo fix this you could try to:\n1. loosen the range of versions\n"
             "ResolutionImpossible: for help visit https://pip.example/x",
@@ -236,7 +236,7 @@ class TestFailures:
         assert "main()" not in found.message
 
     def test_a_local_projects_failure_names_its_folder(self, tmp_path: Path) -> None:
-        found = self.failed("build", "oh no", "file:///work/local/0-0", folder=tmp_path / "shared")
+        found = self.failed("build", "oh no", "file:///build/local/0-0", folder=tmp_path / "shared")
         assert isinstance(found, LocalProjectFailed)
         assert "local project shared" in found.message
 
