@@ -1,4 +1,4 @@
-"""Runs pip-compile in a build container: /build/in/request.json says what, /build/out gets locks and a report.
+"""Runs pip-compile in a container: /build/in/request.json says what, /build/out gets locks and a report.
 
 Several sets are resolved one after another, so that they share the interpreter's start and what was fetched.
 """
