@@ -164,7 +164,8 @@ class PythonDependencies:
             self.packages()
         if required:
             self.room.pin(f"{self._project.name} is built in a container")
-            self.room.save()
+        if self._room is not None:
+            self._room.save()  # also of a container that only resolved: its image is the one from now on
 
     def wheelhouse(self) -> Wheelhouse:
         """Return where this function's files come from."""

@@ -71,3 +71,10 @@ def test_the_mode_of_the_environment_and_of_the_file_hold(site: Any, nowhere: di
     site.run(folder, "--no-publish", env={**nowhere, "PLANTON_CONTAINER": "never"}, expect=38)
     (folder / "planton.toml").write_text('[function.sums]\ncontainer = "never"\n')
     site.run(folder, "--no-publish", env=nowhere, expect=38)
+
+
+def test_locking_in_a_container_pins_the_image_it_was_done_in(site: Any) -> None:
+    folder = site.function("plain", {"requirements.txt": "idna>=3\n"})
+    site.run(folder, "lock", "--container", "always")
+    (pins,) = folder.glob("*.build.lock")
+    assert "sha256:" in pins.read_text()
