@@ -33,8 +33,6 @@ RecordKind: TypeAlias = Literal[
     "metadata",
     "compiled",
     "bytecode",
-    "images",
-    "downloads",
 ]
 
 LEFTOVER_SECONDS = 86_400.0

@@ -76,7 +76,7 @@ def _recorded(group: Sequence[Member], store: Store, jobs: int) -> Mapping[str, 
     if record is None:
         record = _examined(group, jobs)
         store.put_record("native", key, record)
-    return record  # type: ignore[no-any-return]
+    return record  # type: ignore[no-any-return]  # JSON that was put there by this module
 
 
 def _examined(group: Sequence[Member], jobs: int) -> dict[str, Any]:
@@ -127,6 +127,7 @@ def _value(member: Member, head: bytes) -> list[Any]:
         return [platform, "", None]
     try:
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as content:
+            # A spooled file has all that a binary stream has, and typeshed does not say so.
             _inflate(member, content)  # type: ignore[arg-type]
             return [platform, "", astuple(read_elf(content, member.size))]  # type: ignore[arg-type]
     except ElfUnreadable as error:

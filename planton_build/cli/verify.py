@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from planton_build.ecosystems.python.building.containers import Opened
     from planton_build.ecosystems.python.index import Index
     from planton_build.pipeline import Built
-    from planton_build.project.function import FunctionProject
     from planton_build.verify.report import Verification
 
 _IMPORTS_SHOWN = 8
@@ -135,32 +134,17 @@ def _verified(
     built: Built, opened: Opened, named: str | None, event: bytes | None, console: Console
 ) -> Verification:
     from planton_build.sandbox.job import Limits
+    from planton_build.sandbox.pins import wanted
     from planton_build.verify.verify import verify as run
 
-    name, digest = _image_name(built.project, named)
-    digest = digest or _locked_digest(built, name)
-    image, _ = opened.images.base(name, digest, built.project.target.machine)
-    limits = Limits(seconds=built.project.options.container_timeout)
+    target, options = built.project.target, built.project.options
+    pin = wanted(target, named or options.runtime_image or options.build_image)
+    digest = pin.digest or _locked_digest(built, pin.name)
+    image, _ = opened.images.base(pin.name, digest, target.machine)
+    limits = Limits(seconds=options.container_timeout)
     return run(
         built, sandbox=opened.sandbox, image=image, event=event, limits=limits, listener=console.listen
     )
-
-
-def _image_name(project: FunctionProject, named: str | None) -> tuple[str, str | None]:
-    """Return the image to run in, and its digest where it is known.
-
-    A flag wins over the configured runtime image, that over the configured build image, that over Amazon's.
-    """
-    from planton_build.sandbox.pins import pinned
-
-    target, options = project.target, project.options
-    configured = named or options.runtime_image or options.build_image
-    if configured is None:
-        pin = pinned(target)
-        return pin.name, pin.digest
-    name = configured.replace("{runtime}", target.runtime).replace("{architecture}", target.architecture)
-    name, _, digest = name.partition("@")
-    return name, digest or None
 
 
 def _locked_digest(built: Built, name: str) -> str | None:

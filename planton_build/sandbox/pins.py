@@ -79,6 +79,19 @@ def pinned(target: Target) -> Pin:
     return entry
 
 
+def wanted(target: Target, configured: str | None) -> Pin:
+    """Return the image that is configured, with `{runtime}` and `{architecture}` filled in, or the target's.
+
+    Raises:
+        ImageUnavailable: none is configured, and there is none for the target.
+    """
+    if configured is None:
+        return pinned(target)
+    name = configured.replace("{runtime}", target.runtime).replace("{architecture}", target.architecture)
+    name, _, digest = name.partition("@")
+    return Pin(name, digest or None)
+
+
 def refresh(path: Path, resolve: Callable[[Pin, Target], str]) -> tuple[Change, ...]:
     """Write current digests into an images.toml; every other byte of it stays.
 

@@ -127,7 +127,7 @@ def told(error: BaseException) -> dict[str, object]:
         frames.append([error.filename, error.lineno or 0, "", (error.text or "").strip()])
     try:
         message = str(error)
-    except Exception:
+    except Exception:  # the function's own exception, whose text it may fail to make
         message = ""
     return {
         "type": type(error).__name__,

@@ -171,3 +171,12 @@ def test_the_real_file_can_be_refreshed(tmp_path: Path) -> None:
     assert re.sub(r'digest = "sha256:1{64}"\n', "", path.read_text()) == re.sub(
         r'digest = "sha256:[0-9a-f]{64}"\n', "", before
     )
+
+
+def test_a_configured_image_is_filled_in_and_may_have_a_digest() -> None:
+    target = target_for("python3.13", "arm64")
+    assert pins.wanted(target, None) == pins.pinned(target)
+    named = pins.wanted(target, "mirror.example/build-{runtime}:1-{architecture}")
+    assert named == Pin("mirror.example/build-python3.13:1-arm64", None)
+    digest = "sha256:" + "0" * 64
+    assert pins.wanted(target, f"mirror.example/build@{digest}") == Pin("mirror.example/build", digest)

@@ -21,7 +21,7 @@ from planton_build.events import Listener, StepFinished, StepStarted
 if TYPE_CHECKING:
     from planton_build.ecosystems.python.building.room import BuildRoom
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the same commands may run in another way, or the record changes its form."""
 _STEP = "commands"
 _SOURCES = "/build/source"
@@ -58,6 +58,7 @@ def command_members(
         _script().decode(),
         commands,
         pin.digest,
+        room.locked.toolchain if room.locked is not None else "",
         room.system_packages(),
         project.target.name,
         [(member.path, member.mode, member.sha256) for member in sources],

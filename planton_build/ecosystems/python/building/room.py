@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.sandbox.build_image import BuildImage, ImagePin
     from planton_build.sandbox.container import Sandbox
+    from planton_build.sandbox.pins import Pin
 
 
 class BuildRoom:
@@ -107,7 +108,8 @@ class BuildRoom:
             )
         options, locked = self.project.options, self._locked
         images = self._containers.open(reason).images
-        name, digest = self._named()
+        pin = self._wanted()
+        name, digest = pin.name, pin.digest
         packages = options.system_packages
         if holds and locked is not None:
             digest, packages = locked.image.digest, locked.system_packages
@@ -166,22 +168,22 @@ class BuildRoom:
         return (
             locked is not None
             and self._fresh
-            and locked.image.name == self._named()[0]
+            and self._is_wanted(locked.image)
             and locked.toolchain == toolchain_digest(self.project.target)
             and tuple(locked.asked_packages) == tuple(self.project.options.system_packages)
         )
 
-    def _named(self) -> tuple[str, str | None]:
-        """Return the base image's name and, if this version knows it, its digest."""
-        from planton_build.sandbox.pins import pinned
+    def _wanted(self) -> Pin:
+        """Return the base image's name and, where it is configured or this version knows it, its digest."""
+        from planton_build.sandbox.pins import wanted
 
-        target = self.project.target
-        if (configured := self.project.options.build_image) is not None:
-            name = configured.replace("{runtime}", target.runtime)
-            name, at, digest = name.replace("{architecture}", target.architecture).partition("@")
-            return name, digest if at else None
-        pin = pinned(target)
-        return pin.name, pin.digest
+        return wanted(self.project.target, self.project.options.build_image)
+
+    def _is_wanted(self, image: ImagePin) -> bool:
+        """Tell whether an image is the one wanted. A configured digest counts, this version's does not."""
+        pin = self._wanted()
+        configured = pin.digest if self.project.options.build_image is not None else None
+        return image.name == pin.name and configured in (None, image.digest)
 
     def _check_mode(self, reason: str) -> None:
         if self.project.options.container != "never":

@@ -146,6 +146,7 @@ class WheelBuilder:
             from planton_build.ecosystems.python.building.job import BuildRequest
 
             request = BuildRequest(source, system, build, wheels, ask, key)
+            # mypy cannot infer a lambda with a default.
             asked = _asking.run(key, lambda request=request: self._run(request))  # type: ignore[misc]
             wheel = self._stored(key)
             if wheel is not None:

@@ -239,7 +239,7 @@ def repaired(wheel: str, present: frozenset[str]) -> int:
         return REPAIR if auditwheel() else 0
     except SystemExit as error:
         return REPAIR if error.code else 0
-    except Exception:
+    except Exception:  # whatever it is, the host shows it as the reason
         traceback.print_exc()
         return REPAIR
 

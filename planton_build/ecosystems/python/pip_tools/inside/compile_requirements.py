@@ -66,7 +66,7 @@ def attempted(one: str, option: str, progress: pip_session.Progress) -> dict[str
         cli.main([*OPTIONS, "--pip-args", option, *arguments], prog_name="pip-compile", standalone_mode=False)
     except SystemExit as end:
         report["kind"] = "other" if end.code else "ok"
-    except Exception as error:
+    except Exception as error:  # of pip, which has many; each is told apart and reported
         report = pip_session.explained(error)
     return progress.report(report)
 
