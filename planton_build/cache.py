@@ -21,7 +21,8 @@ from typing import Any, Literal, TypeAlias
 from planton_build.errors import CacheBroken
 from planton_build.files import UNFINISHED, sha256_of, write_atomic
 
-BlobKind: TypeAlias = Literal["wheels", "sdists", "deflated", "artifacts"]
+BlobKind: TypeAlias = Literal["wheels", "sdists", "deflated", "artifacts", "blobs"]
+"""`blobs` are parts of container images: manifests, configurations and layers."""
 RecordKind: TypeAlias = Literal[
     "builds",
     "members",
@@ -33,6 +34,9 @@ RecordKind: TypeAlias = Literal[
     "metadata",
     "compiled",
     "bytecode",
+    "image_layers",
+    "images",
+    "layer_facts",
 ]
 
 LEFTOVER_SECONDS = 86_400.0

@@ -345,6 +345,12 @@ class FunctionUnknown(PlantonError):
     code, exit_code = "function_unknown", 66
 
 
+class ReplacementRequired(PlantonError):
+    """The manifest changes what Lambda can only change by deleting and creating the function."""
+
+    code, exit_code = "replacement_required", 67
+
+
 # The local AWS: 70 to 79.
 
 
@@ -433,3 +439,36 @@ class SystemPackagesFailed(PlantonError):
     """The configured `system-packages` could not be installed in the build container."""
 
     code, exit_code = "system_packages_failed", 89
+
+
+# Container images: 90 to 99.
+
+
+class ImageInvalid(PlantonError):
+    """An image is malformed, or of a form that Lambda refuses."""
+
+    code, exit_code = "image_invalid", 90
+
+
+class RepositoryUnknown(PlantonError):
+    """No repository for images is configured, or the configured one does not exist."""
+
+    code, exit_code = "repository_unknown", 91
+
+
+class PushFailed(PlantonError):
+    """The registry refused the image, or answered something that makes no sense."""
+
+    code, exit_code = "push_failed", 92
+
+
+class RegistryUnreachable(PlantonError):
+    """The registry that an image is to be pushed to does not answer."""
+
+    code, exit_code = "registry_unreachable", 93
+
+
+class DockerfileFailed(PlantonError):
+    """The Dockerfile could not be built: it is malformed, or one of its commands failed."""
+
+    code, exit_code = "dockerfile_failed", 94

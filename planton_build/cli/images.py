@@ -55,9 +55,9 @@ def refresh_images(console: Console, path: Path | None) -> None:
     For those who maintain a copy of images.toml. Functions that have a build lock keep the image that is
     locked there.
     """
+    from planton_build.registry.resolve import resolve
     from planton_build.runtimes.target import Target
     from planton_build.sandbox.pins import Pin, base_images_folder, refresh
-    from planton_build.sandbox.registry import resolve
 
     def newest(pin: Pin, target: Target) -> str:
         return resolve(pin.name, machine=target.machine).digest

@@ -39,6 +39,10 @@ def build_options(command: Any) -> Any:
         ),
         click.option("--jobs", type=click.IntRange(1), help="Functions built side by side."),
         click.option("--max-size", help='Budget for the unzipped size, such as 200MB or "150 MiB".'),
+        click.option(
+            "--create-repository", is_flag=True, default=None, help="Create a missing ECR repository."
+        ),
+        click.option("--repository", help="Where images are pushed; {function} stands for the name."),
         click.option("--prefix", help="Folder of the artifacts in the bucket."),
         click.option("--bucket", help="S3 bucket for the artifacts, in the function's region."),
     ):
@@ -51,7 +55,7 @@ def projects_below(paths: Sequence[Path], options: dict[str, Any]) -> list[Funct
 
     from planton_build.project.discovery import load_projects
 
-    names = ("bucket", "prefix", "max_size", "container")
+    names = ("bucket", "prefix", "max_size", "container", "repository", "create_repository")
     flags = {name: options[name] for name in names if options.get(name) is not None}
     if options.get("allow"):
         flags["allow"] = reasons(options["allow"])

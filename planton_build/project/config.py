@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 
 from planton_build.errors import ConfigInvalid, Finding
 from planton_build.project import values
-from planton_build.project.function import ContainerMode
+from planton_build.project.function import ContainerMode, LayerCompression
 
 MAX_BYTES = 1 << 20
 """Largest configuration file, in bytes."""
@@ -72,14 +72,28 @@ class Options(BaseModel):
     bucket: Annotated[str | None, BeforeValidator(values.bucket_of)] = None
     prefix: Annotated[str, BeforeValidator(values.prefix_of)] = ""
     max_size: Annotated[int | None, BeforeValidator(values.size_of)] = None
+    runtime: Annotated[str | None, BeforeValidator(values.runtime_of)] = None
+    handler: Annotated[str | None, BeforeValidator(values.handler_of)] = None
+    base_image: Annotated[str | None, BeforeValidator(values.base_image_of)] = None
+    entrypoint: Annotated[tuple[str, ...], BeforeValidator(values.texts_of)] = ()
+    layer_compression: Annotated[LayerCompression, BeforeValidator(values.compression_of)] = "gzip"
+    dockerfile: Annotated[str | None, BeforeValidator(values.text_of)] = None
+    docker_target: Annotated[str | None, BeforeValidator(values.stage_of)] = None
+    docker_args: Annotated[dict[str, str], BeforeValidator(values.arguments_of)] = Field(default_factory=dict)
+    docker_secrets: Annotated[dict[str, str], BeforeValidator(values.secrets_of)] = Field(
+        default_factory=dict
+    )
+    repository: Annotated[str | None, BeforeValidator(values.repository_of)] = None
+    create_repository: StrictBool = False
 
 
 OPTION_NAMES: tuple[str, ...] = tuple(Options.model_fields)
 LIST_OPTIONS = frozenset(
-    {"extras", "groups", "include", "exclude", "package_exclude", "system_packages", "commands"}
+    {"extras", "groups", "include", "exclude", "package_exclude", "system_packages", "commands", "entrypoint"}
 )
-SWITCHES = frozenset({"scripts", "bytecode"})
-PATH_OPTIONS = frozenset({"source", "dependencies"})
+SWITCHES = frozenset({"scripts", "bytecode", "create_repository"})
+TABLES = frozenset({"allow", "docker_args", "docker_secrets"})
+PATH_OPTIONS = frozenset({"source", "dependencies", "dockerfile"})
 RESERVED_TABLES = frozenset({"deploy"})
 """Tables that belong to another command: accepted here, and read there."""
 

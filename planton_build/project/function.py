@@ -12,6 +12,8 @@ from planton_build.runtimes.target import Target
 
 ContainerMode: TypeAlias = Literal["auto", "always", "never"]
 """`auto` builds in a container what no wheel gives, `always` does everything there, `never` refuses."""
+LayerCompression: TypeAlias = Literal["gzip", "spliced"]
+"""How an image's layers are compressed: as one gzip member, or each file's own bytes as a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class BuildOptions:
     than Amazon's; `{runtime}` and `{architecture}` stand for the target's. `system_packages` are installed
     there, `commands` run there. `container_memory` (bytes) and `container_timeout` (seconds) limit each
     container. `bytecode` adds `.pyc` files. `allow` maps what the audit may let pass to the reason why.
+
+    The rest is for functions that run from an image. `runtime` and `handler` stand in for the manifest's,
+    which may leave them out. `base_image` is a name, `oci:FOLDER` or `docker-archive:FILE`, Amazon's for the
+    runtime if None; `entrypoint` replaces the base's. With `dockerfile` (absolute) the engine builds it, with
+    `source` as the context; `docker_secrets` maps names to absolute files. `repository` is where images go,
+    with `{function}` for the name; without a registry it is in the ECR of the function's account and region.
     """
 
     source: Path
@@ -49,6 +57,17 @@ class BuildOptions:
     bucket: str | None = None
     prefix: str = ""
     max_size: int | None = None
+    runtime: str | None = None
+    handler: str | None = None
+    base_image: str | None = None
+    entrypoint: tuple[str, ...] = ()
+    layer_compression: LayerCompression = "gzip"
+    dockerfile: Path | None = None
+    docker_target: str | None = None
+    docker_args: Mapping[str, str] = field(default_factory=dict)
+    docker_secrets: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    repository: str | None = None
+    create_repository: bool = False
     config_files: tuple[Path, ...] = field(default=())
     """The files options came from, nearest first; for messages only."""
 

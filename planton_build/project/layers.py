@@ -17,6 +17,7 @@ Lists are replaced, not joined: what an option is, is said in one place.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from planton_build.project.config import (
     OPTION_NAMES,
     PATH_OPTIONS,
     SWITCHES,
+    TABLES,
     ConfigFile,
     Options,
     invalid,
@@ -89,7 +91,7 @@ def options_for(
 
     Args:
         manifest: the function's manifest. Its folder is the default source folder, its `s3.bucket` the
-            default bucket.
+            default bucket, the repository of its `image_uri` the default repository.
         flags: options from the command line by their names in `BuildOptions`; None and () mean "not given".
             Relative paths are relative to the working folder.
         environment: variables, of which those named `PLANTON_<OPTION>` count.
@@ -108,6 +110,8 @@ def options_for(
     now = manifest.model.spec.s3
     if values["bucket"] is None and now is not None and now.bucket:
         values["bucket"] = now.bucket
+    if values["repository"] is None and manifest.model.spec.image_uri:
+        values["repository"] = re.sub(r"(:[^/@]*)?(@.*)?$", "", manifest.model.spec.image_uri)
     options = BuildOptions(
         **{**values, "source": values["source"] or folder},
         config_files=tuple(file.path for file in found),
@@ -140,7 +144,7 @@ def _from_environment(environment: Mapping[str, str]) -> Layer:
             values[name] = [item.strip() for item in text.split(",") if item.strip()]
         elif name in SWITCHES:
             values[name] = True if text.lower() in _TRUE else False if text.lower() in _FALSE else text
-        elif name == "allow":
+        elif name in TABLES:
             values[name] = dict(entry.partition("=")[::2] for entry in text.split(";") if entry.strip())
         else:
             values[name] = text
@@ -173,6 +177,8 @@ def _first(option: str, layers: Iterable[Layer]) -> Any:
             value = getattr(layer.options, option)
             if option in PATH_OPTIONS:
                 return Path(os.path.normpath(layer.folder / value))
+            if option == "docker_secrets":
+                return {key: Path(os.path.normpath(layer.folder / path)) for key, path in value.items()}
             return value
     return Options.model_fields[option].get_default(call_default_factory=True)
 
@@ -194,4 +200,10 @@ def _check_paths(options: BuildOptions, layers: Iterable[Layer], manifest: Manif
             f"the dependency input {options.dependencies} of {name} does not exist",
             hint="correct `dependencies`; relative paths are relative to the file they stand in",
             file=origin["dependencies"] or manifest.path,
+        )
+    if options.dockerfile is not None and not options.dockerfile.is_file():
+        raise ConfigInvalid(
+            f"the Dockerfile {options.dockerfile} of {name} does not exist",
+            hint="correct `dockerfile`; relative paths are relative to the file they stand in",
+            file=origin["dockerfile"] or manifest.path,
         )

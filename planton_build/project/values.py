@@ -20,6 +20,16 @@ _BUCKET = re.compile(r"[0-9A-Za-z._-]{2,62}[0-9A-Za-z_-]")
 """Lambda's pattern for `S3Bucket`, 3 to 63 characters."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _SYSTEM_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~^=-]{0,127}")
+_COMPONENT = r"[a-z0-9{]+(?:(?:\.|_|__|-+)?[a-z0-9{}]+)*"
+_REPOSITORY = re.compile(
+    rf"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::\d{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+)
+"""A repository of images, with or without its registry (distribution's grammar of names)."""
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_SECRET_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RUNTIME = re.compile(r"[a-z0-9.]{1,40}")
+_HANDLER = re.compile(r"\S{1,128}")
 _LEAST_MEMORY = 128 << 20
 _MOST_SECONDS = 86_400
 _PREFIX_BYTES = 700
@@ -138,3 +148,70 @@ def reasons_of(value: object) -> dict[str, str]:
         if not str(subject).strip() or not reason.strip():
             raise ValueError(f"gives no reason for {subject!r}")
     return {str(subject).strip(): reason.strip() for subject, reason in value.items()}
+
+
+def base_image_of(value: object) -> str:
+    """Return an image to build on: a name as in `image_of`, `oci:FOLDER` or `docker-archive:FILE`."""
+    text = text_of(value)
+    return text if text.startswith(("oci:", "docker-archive:")) else image_of(text)
+
+
+def repository_of(value: object) -> str:
+    """Return a repository of images, with or without its registry; `{function}` stands for the name."""
+    repository = text_of(value).removesuffix("/")
+    if not _REPOSITORY.fullmatch(repository.replace("{function}", "f")) or len(repository) > 300:
+        raise ValueError(
+            f"{repository!r} is not the name of a repository, such as acme/{{function}} or "
+            "registry.example/acme/orders; it has no tag"
+        )
+    return repository
+
+
+def compression_of(value: object) -> str:
+    """Return one of the ways to compress the layers of an image."""
+    if value not in ("gzip", "spliced"):
+        raise ValueError('must be "gzip" or "spliced"')
+    return str(value)
+
+
+def stage_of(value: object) -> str:
+    """Return the name of a stage of a Dockerfile."""
+    return _matching(value, _STAGE, "is not the name of a stage")
+
+
+def runtime_of(value: object) -> str:
+    """Return the name of a runtime; whether there is such a one is asked later."""
+    return _matching(value, _RUNTIME, "is not the name of a runtime")
+
+
+def handler_of(value: object) -> str:
+    """Return a handler."""
+    return _matching(value, _HANDLER, "is not a handler: at most 128 characters without spaces")
+
+
+def arguments_of(value: object) -> dict[str, str]:
+    """Return the build arguments of a Dockerfile."""
+    return _table_of(value, _ARGUMENT, 'must be a table of texts, such as docker-args = { VERSION = "7.1" }')
+
+
+def secrets_of(value: object) -> dict[str, str]:
+    """Return the secrets of a Dockerfile: the path of a file for each name."""
+    return _table_of(
+        value, _SECRET_ID, 'must be a table of files, such as docker-secrets = { netrc = ".netrc" }'
+    )
+
+
+def _matching(value: object, pattern: re.Pattern[str], fault: str) -> str:
+    text = text_of(value)
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{text!r} {fault}")
+    return text
+
+
+def _table_of(value: object, keys: re.Pattern[str], fault: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise ValueError(fault)
+    for key, item in value.items():
+        if not keys.fullmatch(str(key)) or "\0" in item:
+            raise ValueError(f"holds {key!r}, which cannot be a name there")
+    return {str(key): item for key, item in value.items()}

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from planton_build.errors import EngineUnavailable, ImageMismatch, ImageUnavailable, SystemPackagesFailed
+from planton_build.registry.reference import parse_reference
 from planton_build.runtimes.target import Target
 from planton_build.sandbox.build_image import BuildImage, ImagePin
 from planton_build.sandbox.container import Sandbox
 from planton_build.sandbox.engine import Engine, engine_errors
 from planton_build.sandbox.files import Input, write_tar
-from planton_build.sandbox.reference import parse_reference
 from planton_build.sandbox.strays import LABEL
 
 SYSTEM_PACKAGES = "/opt/planton/system-packages"
@@ -224,7 +224,7 @@ class Images:
         """Return the digest that a registry has for a tag; None for an image that is only on the engine."""
         if parse_reference(name).host is None:
             return None
-        from planton_build.sandbox.registry import resolve
+        from planton_build.registry.resolve import resolve
 
         try:
             return resolve(name, machine=machine).digest

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planton_build.errors import ImageMismatch, ImageUnavailable
-from planton_build.sandbox.reference import Reference, parse_reference
-from planton_build.sandbox.registry import INDEXES, MANIFEST_LIMIT, MANIFESTS, resolve
+from planton_build.registry.reference import Reference, parse_reference
+from planton_build.registry.resolve import INDEXES, MANIFEST_LIMIT, MANIFESTS, resolve
 
 REPOSITORY = "sam/build-python3.13"
 COMPONENTS = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", fullmatch=True).filter(lambda c: len(c) < 40)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planton_build.errors import ImageMismatch, ImageUnavailable
-from planton_build.sandbox.reference import Reference, parse_reference
-from planton_build.sandbox.registry_login import Login, docker_config
+from planton_build.registry.login import Login, docker_config
+from planton_build.registry.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
     import httpx2
