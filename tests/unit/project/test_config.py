@@ -82,6 +82,17 @@ def test_all_options_in_either_spelling(written):
             bucket = "acme"
             prefix = "/a/b/"
             max{dash}size = "1 MB"
+            runtime = "python3.13"
+            handler = "app.handler"
+            base{dash}image = "registry.example/base-{{runtime}}:1"
+            entrypoint = ["/entry"]
+            layer{dash}compression = "spliced"
+            dockerfile = "Dockerfile"
+            docker{dash}target = "final"
+            docker{dash}args = {{ VERSION = "7" }}
+            docker{dash}secrets = {{ netrc = ".netrc" }}
+            repository = "acme/{{function}}/"
+            create{dash}repository = true
             [function."my-fn"]
             max{dash}size = 5
             [deploy]
@@ -98,6 +109,11 @@ def test_all_options_in_either_spelling(written):
             "container_memory": 1 << 30, "container_timeout": 60, "allow": {"libfoo.so.1": "in our layer"},
             "bucket": "acme",
             "prefix": "a/b", "max_size": 1_000_000,
+            "runtime": "python3.13", "handler": "app.handler",
+            "base_image": "registry.example/base-{runtime}:1", "entrypoint": ("/entry",),
+            "layer_compression": "spliced", "dockerfile": "Dockerfile", "docker_target": "final",
+            "docker_args": {"VERSION": "7"}, "docker_secrets": {"netrc": ".netrc"},
+            "repository": "acme/{function}", "create_repository": True,
         }  # fmt: skip
         assert config.functions["my-fn"].max_size == 5
         assert config.functions["my-fn"].model_fields_set == {"max_size"}
