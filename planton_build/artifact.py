@@ -1,16 +1,22 @@
-"""`Artifact`: a finished ZIP on disk, with what people and machines ask about it."""
+"""`Artifact` and `ImageArtifact`: a finished ZIP or image, with what people and machines ask about it."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from planton_build.archive.member import Member
+from planton_build.oci.image import Image
 
 SOURCES = "(sources)"
 """The name under which the function's own files are counted among the packages."""
+BASE = "(base image)"
+"""The name under which the layers of an image's base are counted."""
+DOCKERFILE = "(Dockerfile)"
+"""The name under which the layers that a Dockerfile has made are counted."""
 _LARGEST = 10
 
 
@@ -63,6 +69,43 @@ class Artifact:
     def code_sha256(self) -> str:
         """Return the digest as Lambda's `CodeSha256` and S3's `ChecksumSHA256` write it: base64."""
         return base64.b64encode(bytes.fromhex(self.sha256)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageArtifact:
+    """A finished image, in the words of `Artifact`.
+
+    `path` is its manifest in the store, `sha256` (hex) the manifest's digest, which is the number that
+    `image_uri` ends in. `size` is the bytes of all blobs, `unzipped_size` those of all layers unpacked, the
+    base's included. `files`, `tree_digest` and `bytecode` are about the function's own files, as in a ZIP of
+    it. `base` is the image it is built on, by digest.
+    """
+
+    path: Path
+    sha256: str
+    tree_digest: str
+    size: int
+    unzipped_size: int
+    files: int
+    packages: tuple[PackageShare, ...]
+    largest: tuple[FileSize, ...]
+    image: Image = field(repr=False)
+    base: str
+    bytecode: BytecodeSize = BytecodeSize(0, 0, 0)
+
+    @property
+    def digest(self) -> str:
+        """Return the manifest's digest as images are named by it."""
+        return f"sha256:{self.sha256}"
+
+    @property
+    def code_sha256(self) -> str:
+        """Return the digest as Lambda's `CodeSha256` of an image writes it: hex."""
+        return self.sha256
+
+
+AnyArtifact: TypeAlias = Artifact | ImageArtifact
+"""What a build makes of a function, by its manifest's `code_source_type`."""
 
 
 def shares_of(members: Iterable[Member], versions: Mapping[str, str]) -> tuple[PackageShare, ...]:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from planton_build import __version__
 from planton_build.archive.member import Member
 from planton_build.artifact import (
+    AnyArtifact,
     Artifact,
-    BytecodeSize,
-    FileSize,
-    PackageShare,
+    ImageArtifact,
     bytecode_of,
     largest_of,
     shares_of,
 )
-from planton_build.audit.size import SizeReport, check_size
+from planton_build.audit.size import IMAGE_LIMIT, UNZIPPED_LIMIT, SizeReport, check_size
+from planton_build.build_records import recorded, remember
 from planton_build.cache import Store, key_of
 from planton_build.ecosystems.protocol import Dependencies, Ecosystem, Package
 from planton_build.errors import RuntimeUnsupported, SourceInvalid
@@ -36,8 +36,10 @@ from planton_build.project.sources import SourceFile, source_files
 
 if TYPE_CHECKING:
     from planton_build.archive.writer import WrittenZip
+    from planton_build.imaging.base import Base
+    from planton_build.imaging.imaging import Imaging
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the same inputs may give other bytes than before."""
 
 
@@ -46,7 +48,7 @@ class Built:
     """A function's artifact. `cached` tells that nothing had to be done; `seconds` is wall time."""
 
     project: FunctionProject
-    artifact: Artifact
+    artifact: AnyArtifact
     lock_path: Path | None
     cached: bool
     seconds: float
@@ -54,11 +56,13 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What all builds of a run share. `ecosystems` makes a language family's ecosystem by its name."""
+    """What all builds of a run share. `ecosystems` makes a language family's ecosystem by its name, `imaging`
+    the images."""
 
     store: Store
     ecosystems: Callable[[str], Ecosystem | None]
     listener: Listener
+    imaging: Imaging
     jobs: int = 2
 
 
@@ -74,38 +78,62 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
         PlantonError: one of its subclasses, naming what to do.
     """
     started = time.perf_counter()
+    if project.is_image and project.options.dockerfile is not None:
+        return _from_dockerfile(project, project.options.dockerfile, workshop)
     ecosystem = ecosystem_of(project, workshop)
     dependencies = ecosystem.dependencies(project)
     sources = source_files(project, carried=dependencies.carries_sources)
     contents = [_content_of(file) for file in sources]
     layers = _layers(project, workshop.store)
     beside = [sorted(one) for one in layers] if layers is not None else None
+    base = workshop.imaging.base_of(project) if project.is_image else None
+    form = workshop.imaging.fingerprint(project, base) if base is not None else None
 
     def key_now() -> str:
-        return _key(project, dependencies.fingerprint, sources, contents, beside)
+        return _key(project, dependencies.fingerprint, sources, contents, [beside, form])
 
     key = key_now()
-    known = _recorded(workshop.store, key)
+    known = recorded(workshop.store, key)
     if known is None:
         packages = dependencies.packages()
         own = [
             _source_member(file, content, workshop.store)
             for file, content in zip(sources, contents, strict=True)
         ]
-        artifact, notes = _assemble(project, dependencies, packages, own, workshop)
+        artifact, notes = _assemble(project, dependencies, packages, own, base, workshop)
         # Building may have locked more than there was before, such as the image it was done in.
-        _remember(workshop.store, key_now(), artifact, notes)
+        remember(workshop.store, key_now(), artifact, notes)
     else:
         artifact, notes = known
     for note in notes:
         workshop.listener(Note(project.name, note))
+    _check_size(project, artifact)
+    seconds = time.perf_counter() - started
+    return Built(project, artifact, dependencies.lock_path, known is not None, seconds)
+
+
+def _from_dockerfile(project: FunctionProject, dockerfile: Path, workshop: Workshop) -> Built:
+    """Let the engine build the Dockerfile, unless the store has the image that came of the same context."""
+    started = time.perf_counter()
+    recipe = workshop.imaging.recipe(project, dockerfile)
+    key = key_of(_FORMAT, __version__, recipe.fingerprint)
+    known = recorded(workshop.store, key)
+    artifact, notes = known or recipe.built()
+    if known is None:
+        remember(workshop.store, key, artifact, notes)
+    for note in notes:
+        workshop.listener(Note(project.name, note))
+    _check_size(project, artifact)
+    return Built(project, artifact, None, known is not None, time.perf_counter() - started)
+
+
+def _check_size(project: FunctionProject, artifact: AnyArtifact) -> None:
     check_size(
         SizeReport(artifact.unzipped_size, artifact.packages, artifact.largest),
         max_size=project.options.max_size,
         file=project.manifest.path,
+        limit=IMAGE_LIMIT if isinstance(artifact, ImageArtifact) else UNZIPPED_LIMIT,
     )
-    seconds = time.perf_counter() - started
-    return Built(project, artifact, dependencies.lock_path, known is not None, seconds)
 
 
 def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
@@ -113,6 +141,11 @@ def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
     dependencies = ecosystem_of(project, workshop).dependencies(project)
     dependencies.lock_builds()
     return dependencies
+
+
+def lock_images(project: FunctionProject, workshop: Workshop) -> Path | None:
+    """Read or make the lock of the images that a function is built on; return its file if it has one."""
+    return workshop.imaging.lock(project) if project.is_image else None
 
 
 def ecosystem_of(project: FunctionProject, workshop: Workshop) -> Ecosystem:
@@ -158,7 +191,6 @@ def _key(
         (file.archive_path, file.executable, content) for file, content in zip(sources, contents, strict=True)
     ]
     options = project.options
-    handler = project.manifest.model.spec.handler
     return key_of(
         _FORMAT,
         __version__,
@@ -171,41 +203,8 @@ def _key(
         options.commands,
         sorted(options.allow.items()),
         beside,
-        handler,
+        project.handler,
     )
-
-
-def _recorded(store: Store, key: str) -> tuple[Artifact, list[str]] | None:
-    """Return the artifact of an earlier build with this key, when its file is still whole, and its notes."""
-    record = store.record("builds", key)
-    if record is None:
-        return None
-    path = store.blob("artifacts", record["artifact"]["sha256"])
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    artifact, notes = _artifact_from(record["artifact"], path), list(record["notes"])
-    if [status.st_size, status.st_mtime_ns] != record["stat"]:
-        if not store.intact("artifacts", artifact.sha256):
-            return None
-        # Another build has made the same file anew: hash it once, not always.
-        _remember(store, key, artifact, notes)
-    return artifact, notes
-
-
-def _remember(store: Store, key: str, artifact: Artifact, notes: Sequence[str]) -> None:
-    status = artifact.path.stat()
-    value = {name: item for name, item in asdict(artifact).items() if name != "path"}
-    found = [status.st_size, status.st_mtime_ns]
-    store.put_record("builds", key, {"artifact": value, "stat": found, "notes": list(notes)})
-
-
-def _artifact_from(value: dict[str, Any], path: Path) -> Artifact:
-    packages = tuple(PackageShare(**share) for share in value["packages"])
-    largest = tuple(FileSize(**file) for file in value["largest"])
-    bytecode = BytecodeSize(**value["bytecode"])
-    return Artifact(**{**value, "path": path, "packages": packages, "largest": largest, "bytecode": bytecode})
 
 
 def _assemble(
@@ -213,9 +212,10 @@ def _assemble(
     dependencies: Dependencies,
     packages: Sequence[Package],
     own: Sequence[Member],
+    base: Base | None,
     workshop: Workshop,
-) -> tuple[Artifact, list[str]]:
-    """Join packages, sources and what is made of them, check the result, and write the ZIP into the store."""
+) -> tuple[AnyArtifact, list[str]]:
+    """Join packages, sources and what is made of them, check the result, and write it into the store."""
     from planton_build.archive.merge import merge
 
     groups = [_without(project.options.package_exclude, package.members) for package in packages]
@@ -227,6 +227,8 @@ def _assemble(
     versions = {package.name: package.version for package in packages}
     shares = shares_of(members, versions)
     notes = _audit(project, members, versions, workshop)
+    if base is not None:
+        return workshop.imaging.assembled(project, base, members, shares, notes)
     largest = largest_of(members)
     # Before the writing: an artifact over the limit is not worth a second of it.
     report = SizeReport(sum(member.size for member in members), shares, largest)
@@ -262,9 +264,12 @@ def _audit(
         allow=project.options.allow,
         layer_libraries=layers[0] if layers is not None else None,
         layer_packages=layers[1] if layers is not None else None,
+        own_system=project.is_image and project.options.base_image is not None,
     )
     raise_for(report, project.manifest.path)
-    return [note.message for note in report.notes]
+    # What an image is allowed may be about its base, which is looked into later.
+    unused = "unused-exception" if project.is_image else ""
+    return [note.message for note in report.notes if note.rule != unused]
 
 
 def _layers(project: FunctionProject, store: Store) -> tuple[frozenset[str], frozenset[str]] | None:

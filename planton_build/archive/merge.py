@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from planton_build.archive.member import EXECUTABLE, SYMLINK, Member
-from planton_build.archive.names import conflicts
+from planton_build.archive.member import DEFLATED, EXECUTABLE, REGULAR, STORED, SYMLINK, Member
+from planton_build.archive.names import conflicts, path_fault
 from planton_build.errors import Finding, MemberCollision
 
 _HINT = (
@@ -38,6 +39,31 @@ def merge(groups: Iterable[Sequence[Member]]) -> list[Member]:
         message = findings[0].message if len(findings) == 1 else f"{count}; first, {findings[0].message}"
         raise MemberCollision(message, hint=_HINT, findings=findings)
     return sorted(map(_joined, by_path.values()), key=lambda member: member.path.encode())
+
+
+def in_order(members: Iterable[Member]) -> list[Member]:
+    """Return members sorted by path (as UTF-8), as archives have them, after they were found to be one tree.
+
+    Raises `MemberCollision` when two of them cannot be in one tree, and ValueError for a member that nothing
+    in this package makes.
+    """
+    ordered = sorted(members, key=lambda member: member.path.encode())
+    for member, following in pairwise(ordered):
+        if member.path == following.path:
+            raise MemberCollision(
+                f"{member.path} is there twice, from {member.origin!r} and {following.origin!r}"
+            )
+    for path, other in conflicts(member.path for member in ordered):
+        raise MemberCollision(f"{path} is a file, and a folder because of {other}")
+    for member in ordered:
+        fault = path_fault(member.path)
+        if fault is not None:
+            raise ValueError(f"the path {member.path!r} {fault}")
+        if member.mode not in {REGULAR, EXECUTABLE, SYMLINK} or member.method not in {STORED, DEFLATED}:
+            raise ValueError(f"{member.path}: mode {member.mode:#o}, method {member.method}")
+        if member.method == STORED and member.size != member.compressed_size:
+            raise ValueError(f"{member.path}: stored with two different sizes")
+    return ordered
 
 
 def _differ(members: Sequence[Member]) -> bool:

@@ -26,6 +26,7 @@ def audit(
     allow: Mapping[str, str] = _NOTHING,
     layer_libraries: Collection[str] | None = (),
     layer_packages: Collection[str] | None = (),
+    own_system: bool = False,
     jobs: int = 2,
 ) -> AuditReport:
     """Audit an artifact by its members.
@@ -40,6 +41,8 @@ def audit(
         layer_libraries: base names of the libraries in attached layers; None when there are layers that
             nobody has looked into, so that they may have everything.
         layer_packages: the same for Python packages, by normalised name.
+        own_system: the artifact is an image that brings a system of its own, against which `audit.image`
+            holds its native code; here only packages are judged.
         jobs: threads that inflate.
 
     Raises:
@@ -53,7 +56,9 @@ def audit(
     if target is None:
         found = _mixed(machines)
     else:
-        found = native_findings(members, natives, target, layer_libraries=layer_libraries)
+        found = []
+        if not own_system:
+            found += native_findings(members, natives, target, layer_libraries=layer_libraries)
         if target.family == "python":
             found += closure_findings(members, versions, target, store=store, layer_packages=layer_packages)
     return report_of(found, allow, {machine: len(paths) for machine, paths in machines.items()})

@@ -24,12 +24,11 @@ def _missing(manifest: Manifest, message: str, hint: str) -> HandlerMissing:
     )
 
 
-def check_python_handler(manifest: Manifest, paths: Collection[str]) -> None:
-    """Raise HandlerMissing when `module.function` names a module that is not among the archive's `paths`.
+def check_python_handler(manifest: Manifest, handler: str, paths: Collection[str]) -> None:
+    """Raise HandlerMissing when `module.function` names a module that is not among the artifact's `paths`.
 
     A module may be a file, a package or an extension module; Lambda also takes `folder/module.function`.
     """
-    handler = manifest.model.spec.handler
     module, _, function = handler.rpartition(".")
     if not module or not function:
         raise _missing(

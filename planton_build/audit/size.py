@@ -14,6 +14,9 @@ UNZIPPED_LIMIT = 262_144_000
 
 Lambda answers `Unzipped size must be smaller than 262144000 bytes` (AWS Lambda quotas: 250 MB).
 """
+IMAGE_LIMIT = 10 << 30
+"""Bytes that an image's layers may unpack to, all of them together (AWS Lambda quotas: 10 GB uncompressed,
+where a GB of Lambda's is 2^30 bytes)."""
 DIRECT_UPLOAD_LIMIT = 52_428_800
 """Bytes of a ZIP sent in the request itself; through S3 there is no such limit (AWS Lambda quotas: 50 MB)."""
 
@@ -48,17 +51,30 @@ def _who(report: SizeReport) -> str:
     return f"largest packages: {packages}; largest files: {files}"
 
 
-def check_size(report: SizeReport, *, max_size: int | None = None, file: Path | None = None) -> None:
+def check_size(
+    report: SizeReport,
+    *,
+    max_size: int | None = None,
+    file: Path | None = None,
+    limit: int = UNZIPPED_LIMIT,
+) -> None:
     """Raise when the artifact is over Lambda's limit, or over a budget of `max_size` unzipped bytes.
 
-    `file` is the manifest or the ZIP, for the message.
+    `file` is the manifest or the artifact, for the message. `limit` is that of ZIPs or of images.
 
     Raises:
         SizeLimitExceeded: code and layers together reach Lambda's limit.
         SizeBudgetExceeded: the code alone is over the budget.
     """
     total = report.unzipped_size + report.layers
-    if total >= UNZIPPED_LIMIT:
+    if limit == IMAGE_LIMIT and total > limit:
+        raise SizeLimitExceeded(
+            f"the image unpacks to {total:,} bytes, and Lambda takes {limit:,}: {total - limit:,} bytes too "
+            f"many; {_who(report)}",
+            hint="leave files out, or build on a smaller base image",
+            file=file,
+        )
+    if limit == UNZIPPED_LIMIT and total >= limit:
         layers = f" with {report.layers:,} bytes of layers" if report.layers else ""
         raise SizeLimitExceeded(
             f"the function unzips to {total:,} bytes{layers}, and Lambda takes less than {UNZIPPED_LIMIT:,}: "

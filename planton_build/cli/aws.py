@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,15 @@ from planton_build.cli.commands import state_folder
 from planton_build.publish.aws import Aws, AwsSettings
 
 if TYPE_CHECKING:
+    from planton_build.local.registry import ServedBy
     from planton_build.local.server import LocalAws
     from planton_build.manifest.document import Manifest
+    from planton_build.registry.login import LoginSource
 
 LOCAL_BUCKET = "planton-local-artifacts"
 """The bucket of `--local` when neither an option nor the manifest names one."""
+LOCAL_REPOSITORY = "planton-local/{function}"
+"""The repository of `--local` in the same case."""
 
 
 class Accounts:
@@ -23,10 +28,13 @@ class Accounts:
         self.local: LocalAws | None = None
         self._region = region
         self._sessions: dict[str, Aws] = {}
+        self._registries: ServedBy | None = None
         if local:
+            from planton_build.local.registry import local_registries
             from planton_build.local.server import ensure_server
 
             self.local = ensure_server(state_folder())
+            self._registries = local_registries(self.local, os.environ)
         else:
             self._sessions[""] = Aws(AwsSettings(region=region, profile=profile))
 
@@ -49,6 +57,16 @@ class Accounts:
             )
         return self._sessions[account]
 
+    def registry(self, host: str) -> str | None:
+        """Return the address that serves a registry's host in its place; None is the host itself."""
+        return None if self._registries is None else self._registries(host)
+
+    def ecr_login(self, host: str) -> LoginSource | None:
+        """Return the login for a registry of ECR, or None for another registry."""
+        from planton_build.publish.ecr import ecr_login
+
+        return ecr_login(host, self._sessions[""]) if self.local is None else None
+
     def prepare(self, manifests: Sequence[tuple[Manifest, str | None]]) -> None:
         """Give the embedded AWS the buckets, roles and layers that an account would have; else nothing."""
         if self.local is None:
@@ -64,4 +82,4 @@ class Accounts:
             return
         from planton_build.local.prepare import require_code
 
-        require_code(manifests, self.local)
+        require_code(manifests, self.local, served_by=self.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,22 @@ from planton_build.cli.images import images
 from planton_build.cli.lock import lock
 from planton_build.cli.verify import verify
 from planton_build.cli.workshop import build_options, only_outdated, open_workshop, projects_below
-from planton_build.errors import EXIT_CHANGES, BucketUnknown, LockOutdated, SeveralErrors
+from planton_build.errors import (
+    EXIT_CHANGES,
+    BucketUnknown,
+    LockOutdated,
+    PlantonError,
+    RepositoryUnknown,
+    SeveralErrors,
+)
 
 if TYPE_CHECKING:
     from planton_build.cli.aws import Accounts
     from planton_build.ecosystems.python.locking import LockMode
-    from planton_build.manifest.code_source import S3Source
+    from planton_build.manifest.code_source import CodeSource
     from planton_build.pipeline import Built, Workshop
     from planton_build.project.function import FunctionProject
+    from planton_build.registry.registries import Registries
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -59,7 +68,17 @@ def main() -> None:
 )
 @paths_argument
 @click.option("--no-publish", is_flag=True, help="Build and check only: no upload, no write-back.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Copy <function>.zip here.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Copy <function>.zip, or the image, into this folder.",
+)
+@click.option(
+    "--image-as",
+    type=click.Choice(["oci", "docker-archive"]),
+    default="oci",
+    help="What --output makes of an image: a layout <function>.oci, or <function>.tar for `docker load`.",
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit 10 if a manifest or lock would change.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would change in the manifests.")
 @click.option("--locked", is_flag=True, help="Refuse to build when a lock is missing or outdated.")
@@ -70,9 +89,12 @@ def main() -> None:
 def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     """Build every function below PATH (default: the current folder).
 
-    A build makes a deterministic ZIP, checks it, uploads it to S3 under its SHA-256, and writes the code
-    source into the manifest. What was built before is not built again.
+    A build makes a deterministic ZIP or container image, as the manifest's code_source_type says, checks it,
+    uploads it to S3 or pushes it to ECR under its SHA-256, and writes the code source into the manifest. What
+    was built before is not built again.
     """
+    from planton_build.cli.prediction import predicted
+    from planton_build.cli.registries import open_registries
     from planton_build.pipeline import build_all
 
     projects = projects_below(paths, options)
@@ -80,10 +102,12 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     publishing = not options["no_publish"]
     reading_only = options["check"] or options["dry_run"]
     if publishing:
-        projects = _with_buckets(projects, local=options["local"])
+        projects = _with_places(projects, local=options["local"])
     mode: LockMode = "check" if reading_only else "frozen" if options["locked"] else "build"
+    accounts = functools.cache(lambda: _accounts(options))
+    registries = open_registries(accounts, local=options["local"])
     try:
-        workshop = open_workshop(console, options["jobs"], mode)
+        workshop = open_workshop(console, options["jobs"], mode, registries)
         results = build_all(projects, workshop)
     except (LockOutdated, SeveralErrors) as error:
         if not (options["check"] and only_outdated(error)):
@@ -94,59 +118,60 @@ def build(console: Console, paths: tuple[Path, ...], **options: Any) -> int:
     if options["output"]:
         from planton_build.cli.output import copy_artifacts
 
-        copy_artifacts(results, options["output"])
-    sources: dict[str, S3Source] = {}
+        copy_artifacts(results, options["output"], registries, image_as=options["image_as"])
+    sources: dict[str, CodeSource] = {}
     code = 0
-    accounts = _accounts(options) if publishing and not reading_only else None
-    _check_with_layers(results, workshop, None if options["local"] else accounts)
+    calling = publishing and not reading_only
+    _check_with_layers(results, workshop, accounts() if calling and not options["local"] else None)
     if publishing:
-        sources = _published(console, results, accounts, options) if accounts else _predicted(results)
+        if calling:
+            sources = _published(console, results, accounts(), registries, options["jobs"])
+        else:
+            sources = predicted(results)
         code = _write_back(console, results, sources, check=options["check"], dry_run=options["dry_run"])
     if not options["dry_run"] or console.as_json:  # a diff alone can be piped on
         _report(console, results, sources)
     return code
 
 
-def _with_buckets(projects: Sequence[FunctionProject], *, local: bool) -> list[FunctionProject]:
-    """Give every project a bucket, or say before any work that one is missing."""
+def _with_places(projects: Sequence[FunctionProject], *, local: bool) -> list[FunctionProject]:
+    """Give every project a bucket or a repository, or say before any work that one is missing."""
     from dataclasses import replace
 
-    from planton_build.cli.aws import LOCAL_BUCKET
+    from planton_build.cli.aws import LOCAL_BUCKET, LOCAL_REPOSITORY
 
-    ready, errors = [], []
+    ready: list[FunctionProject] = []
+    errors: list[PlantonError] = []
     for project in projects:
-        if project.options.bucket:
+        options = project.options
+        if options.repository if project.is_image else options.bucket:
             ready.append(project)
         elif local:
-            ready.append(replace(project, options=replace(project.options, bucket=LOCAL_BUCKET)))
+            place = {"repository": LOCAL_REPOSITORY} if project.is_image else {"bucket": LOCAL_BUCKET}
+            ready.append(replace(project, options=replace(options, **place)))  # type: ignore[arg-type]
         else:
-            errors.append(
-                BucketUnknown(
-                    f"{project.name} has no bucket to be published to",
-                    hint='pass --bucket NAME, set PLANTON_BUCKET, or bucket = "NAME" in planton.toml; '
-                    "--no-publish builds without publishing, and --local uses an AWS of this machine",
-                    file=project.manifest.path,
-                )
-            )
+            errors.append(_no_repository(project) if project.is_image else _no_bucket(project))
     if errors:
         raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
     return ready
 
 
-def _predicted(results: Sequence[Built]) -> dict[str, S3Source]:
-    """Return the code sources a publish would give, without asking AWS."""
-    from planton_build.manifest.code_source import S3Source
-    from planton_build.publish.keys import object_key
+def _no_bucket(project: FunctionProject) -> BucketUnknown:
+    return BucketUnknown(
+        f"{project.name} has no bucket to be published to",
+        hint='pass --bucket NAME, set PLANTON_BUCKET, or bucket = "NAME" in planton.toml; '
+        "--no-publish builds without publishing, and --local uses an AWS of this machine",
+        file=project.manifest.path,
+    )
 
-    sources = {}
-    for built in results:
-        options = built.project.options
-        key = object_key(options.prefix, built.project.name, built.artifact.sha256)
-        now = built.project.manifest.model.spec.s3
-        same = now is not None and (now.bucket, now.key) == (options.bucket, key)
-        version = now.object_version or None if now is not None and same else None
-        sources[report.artifact_key(built)] = S3Source(str(options.bucket), key, version)
-    return sources
+
+def _no_repository(project: FunctionProject) -> RepositoryUnknown:
+    return RepositoryUnknown(
+        f"{project.name} has no repository to be pushed to",
+        hint='pass --repository NAME, set PLANTON_REPOSITORY, or repository = "acme/{function}" in '
+        "planton.toml; --no-publish builds without pushing, and --local uses a registry of this machine",
+        file=project.manifest.path,
+    )
 
 
 def _accounts(options: dict[str, Any]) -> Accounts:
@@ -170,12 +195,22 @@ def _check_with_layers(results: Sequence[Built], workshop: Workshop, accounts: A
 
 
 def _published(
-    console: Console, results: Sequence[Built], accounts: Accounts, options: dict[str, Any]
-) -> dict[str, S3Source]:
+    console: Console,
+    results: Sequence[Built],
+    accounts: Accounts,
+    registries: Registries,
+    jobs: int | None,
+) -> dict[str, CodeSource]:
     from planton_build.publish.artifacts import publish_all
 
     accounts.prepare([(built.project.manifest, built.project.options.bucket) for built in results])
-    sources = publish_all(results, accounts.of, console.listen, jobs=options["jobs"] or 8)
+    sources = publish_all(
+        results,
+        accounts.of,
+        console.listen,
+        registries=registries,
+        jobs=jobs or 8,
+    )
     console.stop_progress()
     return {report.artifact_key(built): source for built, source in zip(results, sources, strict=True)}
 
@@ -183,7 +218,7 @@ def _published(
 def _write_back(
     console: Console,
     results: Sequence[Built],
-    sources: dict[str, S3Source],
+    sources: dict[str, CodeSource],
     *,
     check: bool,
     dry_run: bool,
@@ -202,7 +237,7 @@ def _write_back(
     return EXIT_CHANGES if check and changed else 0
 
 
-def _report(console: Console, results: Sequence[Built], sources: dict[str, S3Source]) -> None:
+def _report(console: Console, results: Sequence[Built], sources: dict[str, CodeSource]) -> None:
     if console.as_json:
         console.json(report.builds_json(results, sources))
     else:

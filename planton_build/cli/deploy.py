@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from planton_build.manifest.document import Manifest
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_SIGNS = {"create": "+", "update": "~"}
+_SIGNS = {"create": "+", "update": "~", "replace": "-/+"}
+_STYLES = {"create": "green", "update": "yellow", "replace": "red"}
 
 
 class DeployGroup(DefaultCommandGroup):
@@ -56,18 +57,25 @@ def main() -> None:
     epilog="Example: planton-deploy functions/ --region eu-west-1",
 )
 @paths_argument
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Delete and create anew a function that changes between ZIP and image; `plan` says what is lost.",
+)
 @aws_options
 @output_options
 @with_console
-def apply(console: Console, paths: tuple[Path, ...], **aws: Any) -> None:
+def apply(console: Console, paths: tuple[Path, ...], replace: bool, **aws: Any) -> None:
     """Create or update every function below PATH (default: the current folder), and wait until it is ready.
 
     Configuration and code are compared with AWS first; where nothing differs, nothing is called.
     """
+    from planton_build.cli.aws import Accounts
     from planton_build.deploy.functions import apply_all
 
-    deployments = _planned(console, paths, aws)
-    applied = apply_all(deployments, console.listen)
+    accounts = Accounts(**aws)
+    deployments = _planned(console, paths, accounts)
+    applied = apply_all(deployments, console.listen, replacing=replace, base_url_of=accounts.registry)
     console.stop_progress()
     if console.as_json:
         results = zip(deployments, applied, strict=True)
@@ -94,7 +102,9 @@ def apply(console: Console, paths: tuple[Path, ...], **aws: Any) -> None:
 @with_console
 def plan(console: Console, paths: tuple[Path, ...], **aws: Any) -> int:
     """Compare every function below PATH with AWS and show the difference. Nothing is changed."""
-    deployments = _planned(console, paths, aws)
+    from planton_build.cli.aws import Accounts
+
+    deployments = _planned(console, paths, Accounts(**aws))
     if console.as_json:
         console.json({"functions": [_json(deployment) for deployment in deployments]})
     console.summary(_markdown(deployments))
@@ -103,12 +113,10 @@ def plan(console: Console, paths: tuple[Path, ...], **aws: Any) -> int:
     return EXIT_CHANGES if waiting else 0
 
 
-def _planned(console: Console, paths: Sequence[Path], aws: Mapping[str, Any]) -> list[Deployment]:
-    """Plan every function below some paths and show what would change. `aws` is what `aws_options` gives."""
-    from planton_build.cli.aws import Accounts
+def _planned(console: Console, paths: Sequence[Path], accounts: Accounts) -> list[Deployment]:
+    """Plan every function below some paths and show what would change."""
     from planton_build.deploy.functions import plan_all
 
-    accounts = Accounts(**aws)
     manifests = _manifests(paths, accounts)
     show_warnings(console, manifests)
     deployments = plan_all(manifests, accounts.of)
@@ -146,13 +154,15 @@ def _manifests(paths: Sequence[Path], accounts: Accounts) -> list[Manifest]:
 def _verb(deployment: Deployment) -> str:
     if deployment.plan.empty:
         return "unchanged"
+    if deployment.plan.replaces:
+        return "replace"
     return "create" if deployment.plan.observed is None else "update"
 
 
 def _show(console: Console, deployment: Deployment) -> None:
     verb = _verb(deployment)
     sign = _SIGNS.get(verb, "=")
-    style = {"create": "green", "update": "yellow"}.get(verb, "dim")
+    style = _STYLES.get(verb, "dim")
     console.print(
         console.styled(f"{sign} {deployment.plan.desired.name} ({deployment.region}): {verb}", style)
     )

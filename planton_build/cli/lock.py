@@ -50,10 +50,14 @@ def lock(
     mode: LockMode = "check" if check else "write"
     workshop = open_workshop(console, jobs, mode, upgrade=upgrade, upgrade_packages=upgrade_packages)
 
-    def locked(project: FunctionProject) -> tuple[str, str, str, int]:
+    def locked(project: FunctionProject) -> tuple[str, str, str, str, int]:
+        images = pipeline.lock_images(project, workshop)
+        image_lock = shown_path(images) if images else ""
+        if project.is_image and project.options.dockerfile is not None:
+            return project.name, "", image_lock, "images only", 0  # the Dockerfile installs what it needs
         dependencies = pipeline.lock(project, workshop)
         path = shown_path(dependencies.lock_path) if dependencies.lock_path else ""
-        return project.name, path, dependencies.state, dependencies.package_count
+        return project.name, path, image_lock, dependencies.state, dependencies.package_count
 
     try:
         rows = each(projects_below(paths, {"container": container}), locked, jobs=workshop.jobs)
@@ -66,11 +70,20 @@ def lock(
         console.json(
             {
                 "locks": [
-                    {"function_name": name, "lock": path or None, "state": state, "packages": count}
-                    for name, path, state, count in rows
+                    {
+                        "function_name": name,
+                        "lock": path or None,
+                        "image_lock": image_lock or None,
+                        "state": state,
+                        "packages": count,
+                    }
+                    for name, path, image_lock, state, count in rows
                 ]
             }
         )
-    shown = [(name, path or "-", state, str(count)) for name, path, state, count in rows]
+    shown = [
+        (name, " + ".join(filter(None, (path, image_lock))) or "-", state, str(count))
+        for name, path, image_lock, state, count in rows
+    ]
     console.table(("function", "lock", "state", "packages"), shown, right=(3,))
     return 0

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from planton_build.artifact import Artifact
+from planton_build.artifact import AnyArtifact, Artifact, ImageArtifact
 from planton_build.audit.size import DIRECT_UPLOAD_LIMIT, UNZIPPED_LIMIT, human
 from planton_build.cli.console import Console, shown_path
-from planton_build.manifest.code_source import S3Source
+from planton_build.manifest.code_source import CodeSource, ImageSource
 
 if TYPE_CHECKING:  # --version, --help and completion answer without what a build needs: a third of the time
+    from planton_build.cli.schema import CodeSourceOut
     from planton_build.pipeline import Built
 
 _COLUMNS = ("function", "target", "packages", "size", "unzipped", "sha256", "state", "seconds")
@@ -44,7 +45,7 @@ def show_builds(console: Console, results: Sequence[Built]) -> None:
             console.print(f"{built.project.name}: {_bytecode(built.artifact)}")
 
 
-def _bytecode(artifact: Artifact) -> str:
+def _bytecode(artifact: AnyArtifact) -> str:
     """Say what bytecode costs in size."""
     cost = artifact.bytecode
     sizes = f"{human(cost.unzipped_size)} unzipped, {human(cost.size)} zipped"
@@ -58,9 +59,9 @@ def markdown(results: Sequence[Built]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def builds_json(results: Sequence[Built], sources: Mapping[str, S3Source]) -> dict[str, object]:
+def builds_json(results: Sequence[Built], sources: Mapping[str, CodeSource]) -> dict[str, object]:
     """Return `--json` of a build: the contract of docs/json.md."""
-    from planton_build.cli.schema import BuildOut, BytecodeOut, CodeSourceOut, FunctionOut, PackageOut, S3Out
+    from planton_build.cli.schema import BuildOut, BytecodeOut, FunctionOut, PackageOut
 
     functions = []
     for built in results:
@@ -70,7 +71,7 @@ def builds_json(results: Sequence[Built], sources: Mapping[str, S3Source]) -> di
             FunctionOut(
                 manifest=shown_path(built.project.manifest.path),
                 function_name=built.project.name,
-                package_type="Zip",
+                package_type="Image" if isinstance(artifact, ImageArtifact) else "Zip",
                 runtime=target.runtime,
                 architecture=target.architecture,
                 artifact=str(artifact.path),
@@ -91,18 +92,23 @@ def builds_json(results: Sequence[Built], sources: Mapping[str, S3Source]) -> di
                     if share.version
                 ],
                 bytecode=BytecodeOut(**asdict(artifact.bytecode)),
-                code_source=None
-                if source is None
-                else CodeSourceOut(
-                    s3=S3Out(
-                        bucket=source.bucket, key=source.key, object_version=source.object_version or None
-                    )
-                ),
+                code_source=_code_source_json(source),
                 cached=built.cached,
                 seconds=round(built.seconds, 3),
             )
         )
     return BuildOut(functions=functions).model_dump()
+
+
+def _code_source_json(source: CodeSource | None) -> CodeSourceOut | None:
+    from planton_build.cli.schema import CodeSourceOut, S3Out
+
+    if source is None:
+        return None
+    if isinstance(source, ImageSource):
+        return CodeSourceOut(s3=None, image_uri=source.image_uri)
+    s3 = S3Out(bucket=source.bucket, key=source.key, object_version=source.object_version or None)
+    return CodeSourceOut(s3=s3, image_uri=None)
 
 
 def artifact_key(built: Built) -> str:

@@ -37,9 +37,10 @@ class S3Out(_Out):
 
 
 class CodeSourceOut(_Out):
-    """The code source that was written back."""
+    """The code source that was written back: one of the two."""
 
-    s3: S3Out
+    s3: S3Out | None
+    image_uri: str | None
 
 
 class FunctionOut(_Out):
@@ -47,7 +48,7 @@ class FunctionOut(_Out):
 
     manifest: str
     function_name: str
-    package_type: Literal["Zip"]
+    package_type: Literal["Zip", "Image"]
     runtime: str
     architecture: Literal["arm64", "x86_64"]
     artifact: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from planton_build.ecosystems.python.locking import LockMode
     from planton_build.pipeline import Workshop
     from planton_build.project.function import FunctionProject
+    from planton_build.registry.registries import Registries
 
 
 container_option = click.option(
@@ -79,10 +80,18 @@ def reasons(written: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def open_workshop(console: Console, jobs: int | None, mode: LockMode, **lock_options: Any) -> Workshop:
+def open_workshop(
+    console: Console,
+    jobs: int | None,
+    mode: LockMode,
+    registries: Registries | None = None,
+    **lock_options: Any,
+) -> Workshop:
     """Return the store, the language families and the listener that all builds of a command share."""
     from planton_build.cache import Store
+    from planton_build.cli.registries import aws_registries
     from planton_build.ecosystems.catalog import ecosystems
+    from planton_build.imaging.imaging import Imaging
     from planton_build.pipeline import Workshop
 
     count = jobs or min(8, (os.cpu_count() or 2) + 2)
@@ -90,7 +99,17 @@ def open_workshop(console: Console, jobs: int | None, mode: LockMode, **lock_opt
     made = ecosystems(
         store, mode=mode, jobs=count, listener=console.listen, environment=os.environ, **lock_options
     )
-    return Workshop(store, made, console.listen, count)
+    upgrade = bool(lock_options.get("upgrade"))
+    imaging = Imaging(
+        store,
+        mode=mode,
+        listener=console.listen,
+        jobs=count,
+        upgrade=upgrade,
+        registries=registries or aws_registries(),
+        environment=os.environ,
+    )
+    return Workshop(store, made, console.listen, imaging, count)
 
 
 def only_outdated(error: PlantonError) -> bool:

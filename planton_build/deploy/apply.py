@@ -7,34 +7,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from planton_build.deploy.availability import BaseUrlOf, require_code
 from planton_build.deploy.desired import DesiredFunction
+from planton_build.deploy.failures import failed, never_gone, replacement_required, timed_out
 from planton_build.deploy.observed import ObservedFunction, code_digest, observe
 from planton_build.deploy.patience import Patience, Tries
 from planton_build.deploy.plan import (
     CreateFunction,
     DeleteConcurrency,
+    DeleteFunction,
     Plan,
     PutConcurrency,
+    RequireCode,
     Step,
     UpdateCode,
     UpdateConfiguration,
+    WaitGone,
     WaitSettled,
     same_code,
 )
 from planton_build.deploy.plan import plan as compare
-from planton_build.deploy.refusals import Refusal, classify, hint_for, state_hint
+from planton_build.deploy.refusals import Refusal, classify, hint_for
 from planton_build.deploy.requests import code_request, configuration_request, create_request
 from planton_build.errors import (
     DeployConflict,
     DeployRefused,
-    DeployTimeout,
-    FunctionFailed,
     HashMismatch,
     PlantonError,
 )
 from planton_build.events import Listener, Note, StepFinished, StepStarted, ignore
 from planton_build.publish.aws import Aws
-from planton_build.publish.aws_errors import clean, explain
+from planton_build.publish.aws_errors import error_code, explain
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -50,6 +53,9 @@ _LABELS = {
     UpdateCode: "code",
     PutConcurrency: "concurrency",
     DeleteConcurrency: "concurrency",
+    RequireCode: "look for code",
+    DeleteFunction: "delete",
+    WaitGone: "wait",
     WaitSettled: "wait",
 }
 
@@ -70,18 +76,30 @@ class Applied:
 
 
 def apply(
-    plan: Plan, aws: Aws, region: str | None, listener: Listener = ignore, *, patience: Patience | None = None
+    plan: Plan,
+    aws: Aws,
+    region: str | None,
+    listener: Listener = ignore,
+    *,
+    patience: Patience | None = None,
+    replacing: bool = False,
+    base_url_of: BaseUrlOf | None = None,
 ) -> Applied:
     """Take the steps of a plan, each with a wait where Lambda needs one; a plan without steps calls nothing.
 
     `region` is the function's; None means the session's. Waits are polls of GetFunction rather than the SDK's
     waiters, which do not end on the states Inactive, Deactivated and ActiveNonInvocable.
 
-    Raises DeployRefused, DeployConflict (somebody else changed the function since it was read),
-    DeployTimeout, FunctionFailed, HashMismatch (Lambda got other bytes than the code source's name says),
-    AccessDenied, CredentialsMissing or AwsUnreachable.
+    A function is deleted, to be created anew, only when `replacing` is set, and when its new code is seen to
+    be there; `base_url_of` is as in `require_code`. Killed in between, the next plan is to create it.
+
+    Raises ReplacementRequired, DeployRefused, DeployConflict (somebody else changed the function since it was
+    read), DeployTimeout, FunctionFailed, HashMismatch (Lambda got other bytes than the code source's name
+    says), AccessDenied, CredentialsMissing or AwsUnreachable; and what `require_code` raises.
     """
-    run = _Run(plan, aws, region, listener, patience or Patience())
+    if plan.replaces and not replacing:
+        raise replacement_required(plan)
+    run = _Run(plan, aws, region, listener, patience or Patience(), base_url_of)
     for note in plan.notes:
         listener(Note(plan.desired.name, note))
     for step in plan.steps:
@@ -93,13 +111,21 @@ class _Run:
     """One deployment under way: the function as last seen, and how to change it."""
 
     def __init__(
-        self, plan: Plan, aws: Aws, region: str | None, listener: Listener, patience: Patience
+        self,
+        plan: Plan,
+        aws: Aws,
+        region: str | None,
+        listener: Listener,
+        patience: Patience,
+        base_url_of: BaseUrlOf | None,
     ) -> None:
         self.desired: DesiredFunction = plan.desired
         self.seen: ObservedFunction | None = plan.observed
         self.calls = 0
         self.changed = False
         self._fresh = False
+        self._deleted = False
+        self._base_url_of = base_url_of
         self._aws = aws
         self._region = region
         self._listener = listener
@@ -128,16 +154,57 @@ class _Run:
                 self._reserve(reserved)
             case DeleteConcurrency():
                 self._release()
+            case RequireCode():
+                require_code(self.desired, self._aws, self._region, base_url_of=self._base_url_of)
+            case DeleteFunction():
+                self._delete()
+            case WaitGone():
+                self._wait_gone()
             case WaitSettled(ours=ours):
                 self._settle(ours=ours)
         self._listener(StepFinished(self._name, label, _detail(step), time.monotonic() - started))
 
     def _create(self) -> None:
         client, request = self._client, create_request(self.desired)
-        answer = self._send("creating", lambda _: client.create_function(**request), creating=True)
+        # After a deletion, the account is without its function until this has worked.
+        doing = "creating anew, after its deletion," if self._deleted else "creating"
+        answer = self._send(doing, lambda _: client.create_function(**request), creating=True)
         self._fresh = True
         if answer is not None:
             self._check_digest(answer)
+
+    def _delete(self) -> None:
+        """Delete the function that was planned for, once it is at rest; one that is gone is as good."""
+        from botocore.exceptions import ClientError
+
+        client, before = self._client, self.seen
+        self._settle(ours=False)
+        if self.seen != before:
+            raise DeployConflict(
+                f"somebody else changed the function {self._name} since it was read, so it was not deleted",
+                hint="deploy again; the plan is made anew",
+            )
+
+        def call(_: dict[str, Any]) -> Mapping[str, Any]:
+            try:
+                client.delete_function(FunctionName=self._name)
+            except ClientError as error:
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+            return {}
+
+        self._send("deleting", call)
+        self._deleted = True
+
+    def _wait_gone(self) -> None:
+        """Poll until Lambda knows no function of this name."""
+        started, pause = time.monotonic(), self._patience.poll / 8
+        while (seen := observe(self._name, self._aws, self._region)) is not None:
+            if (waited := time.monotonic() - started) > self._patience.settle:
+                raise never_gone(seen, waited)
+            pause = min(self._patience.poll, pause * 2)
+            time.sleep(pause)
+        self.seen = None
 
     def _configure(self, fields: tuple[str, ...]) -> None:
         client, request = self._client, configuration_request(self.desired, self.seen, fields)
@@ -199,6 +266,9 @@ class _Run:
                     self._adopt()
                 elif not tries.another(refusal):
                     raise self._explain(doing, error, refusal) from None
+                elif creating and refusal is Refusal.BUSY:
+                    self._wait_gone()  # of the one that had this name
+                    continue
                 elif refusal not in (Refusal.BUSY, Refusal.STALE) or not self._arrived(done):
                     continue
                 answer = None
@@ -213,6 +283,7 @@ class _Run:
         hint = hint_for(error) if isinstance(error, ClientError) else None
         conflict = refusal in (Refusal.BUSY, Refusal.STALE)
         # Lambda quotes a refused environment back: its values are taken out by name.
+        hint = hint if not self._deleted else f"{hint or 'see what AWS says'}; then deploy again"
         return explain(
             error,
             doing=f"{doing} the function {self._name}",
@@ -271,10 +342,10 @@ class _Run:
             elif not seen.busy:
                 self.seen = seen
                 if ours and seen.failed:
-                    raise _failed(seen)
+                    raise failed(seen)
                 return
             if waited > self._patience.settle:
-                raise _timed_out(self._name, seen, waited)
+                raise timed_out(self._name, seen, waited)
             pause = min(self._patience.poll, pause * 2)
             time.sleep(pause)
 
@@ -292,25 +363,6 @@ class _Run:
                 f"where {wanted} was published; that code is deployed now",
                 hint="the object in S3 was overwritten; delete it, run `planton-build` and deploy again",
             )
-
-
-def _timed_out(name: str, seen: ObservedFunction | None, waited: float) -> DeployTimeout:
-    state = f"state {seen.state}, update {seen.last_update}" if seen else "not found"
-    return DeployTimeout(
-        f"Lambda has been busy with the function {name} for {waited:.0f} s ({state})",
-        hint="Lambda goes on by itself; deploy again later to see the outcome",
-    )
-
-
-def _failed(seen: ObservedFunction) -> FunctionFailed:
-    code, reason = seen.failure
-    what = "the function" if seen.state == "Failed" else "the last update of the function"
-    said = ": ".join(part for part in (clean(code), clean(reason)) if part) or "Lambda gives no reason"
-    serving = "" if seen.state == "Failed" else "; the code from before goes on serving"
-    return FunctionFailed(
-        f"{what} {seen.name} failed ({said}){serving}",
-        hint=state_hint(code),
-    )
 
 
 def _detail(step: Step) -> str:

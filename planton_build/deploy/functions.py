@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from planton_build.deploy.apply import Applied, apply
+from planton_build.deploy.availability import BaseUrlOf
 from planton_build.deploy.desired import DesiredFunction, desired_state
+from planton_build.deploy.failures import replacement_required
 from planton_build.deploy.observed import ObservedFunction, observe
 from planton_build.deploy.patience import Patience
 from planton_build.deploy.plan import Plan, plan
-from planton_build.errors import NotDeployable
+from planton_build.errors import NotDeployable, SeveralErrors
 from planton_build.events import Listener, ignore
 from planton_build.manifest.code_source import S3Source
 from planton_build.manifest.document import Manifest
@@ -65,21 +67,39 @@ def apply_all(
     *,
     jobs: int = APPLY_JOBS,
     patience: Patience | None = None,
+    replacing: bool = False,
+    base_url_of: BaseUrlOf | None = None,
 ) -> list[Applied]:
     """Apply what `plan_all` planned, in its order. A function that fails does not stop the others.
 
+    Without `replacing`, a function that would have to be deleted stops all of them, before anything changes.
+
     Raises what `apply` raises, and SeveralErrors.
     """
-    return each(
-        deployments,
-        lambda one: apply(one.plan, one.aws, one.region, listener, patience=patience),
-        jobs=jobs,
-    )
+    refused = [replacement_required(one.plan) for one in deployments if one.plan.replaces and not replacing]
+    if refused:
+        raise refused[0] if len(refused) == 1 else SeveralErrors(refused)
+
+    def run(one: Deployment) -> Applied:
+        return apply(
+            one.plan,
+            one.aws,
+            one.region,
+            listener,
+            patience=patience,
+            replacing=replacing,
+            base_url_of=base_url_of,
+        )
+
+    return each(deployments, run, jobs=jobs)
 
 
 def _plan(desired: DesiredFunction, aws: Aws) -> Plan:
     managed = desired.reserved_concurrency is not None
     observed = observe(desired.name, aws, desired.region, concurrency=managed)
+    if not managed and observed is not None and plan(desired, observed).replaces:
+        # To be created anew: a reservation that is not the manifest's is to be made again.
+        observed = observe(desired.name, aws, desired.region, concurrency=True)
     return plan(_with_digest(desired, observed, aws), observed)
 
 

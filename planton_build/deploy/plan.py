@@ -6,6 +6,10 @@ does not disturb the old code, the new code finds it when it arrives, and a conf
 has not touched the code. A runtime or a handler that changes together with the code fits neither order;
 publishing a version and moving an alias would, and no order of these two calls can.
 
+The package type of a function is for life: Lambda has no call that makes a ZIP function an image function or
+the other way round. Such a function is deleted and created anew, which `apply` does only when it is told to.
+What a manifest does not hold is lost then, so `LOST` says what that may be.
+
 A reservation of 0 turns a function off, so it comes before the update; any other comes after it.
 
 What AWS does not mention is taken as absent, as in Lambda's API. An emulator that ignores a field shows it as
@@ -14,16 +18,24 @@ a difference each time: moto 5.2 does so when the KMS key or the architecture of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.deploy.observed import ObservedFunction
-from planton_build.errors import DeployRefused
 from planton_build.manifest.code_source import S3Source
 
 MASK = "•••"
 """What stands for the value of an environment variable wherever a plan is shown."""
+
+LOST = (
+    "its versions and aliases, with their provisioned concurrency",
+    "its URL",
+    "its resource policy, by which triggers may invoke it",
+    "its settings for asynchronous invocations",
+    "what no manifest holds: tags, tracing, logging, dead letters, file systems, code signing",
+)
+"""What goes with a function that is deleted. AWS Lambda API, DeleteFunction; CreateFunction for the last."""
 
 CONFIGURATION = (
     "description",
@@ -81,6 +93,21 @@ class DeleteConcurrency:
 
 
 @dataclass(frozen=True, slots=True)
+class RequireCode:
+    """See that the desired code can be had, before the function that works is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFunction:
+    """Delete the function, with all that belongs to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitGone:
+    """Wait until Lambda has deleted the function, so that its name is free."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitSettled:
     """Wait until the function is neither being created nor updated.
 
@@ -91,7 +118,15 @@ class WaitSettled:
 
 
 Step: TypeAlias = (
-    CreateFunction | UpdateConfiguration | UpdateCode | PutConcurrency | DeleteConcurrency | WaitSettled
+    CreateFunction
+    | UpdateConfiguration
+    | UpdateCode
+    | PutConcurrency
+    | DeleteConcurrency
+    | RequireCode
+    | DeleteFunction
+    | WaitGone
+    | WaitSettled
 )
 
 
@@ -114,20 +149,26 @@ class Plan:
         """Tell whether the function is as desired."""
         return not self.changes
 
+    @property
+    def replaces(self) -> bool:
+        """Tell whether the function has to be deleted and created anew."""
+        return any(isinstance(step, DeleteFunction) for step in self.steps)
+
 
 def plan(desired: DesiredFunction, observed: ObservedFunction | None) -> Plan:
     """Compare, and return the steps to take.
 
-    Raises DeployRefused when the function would have to change its package type, which Lambda cannot do.
+    A function that is being deleted counts as none, once it is gone. For a replacement, `observed` must know
+    the reserved concurrency.
     """
     if observed is None:
         return _creation(desired)
+    if observed.state == "Deleting":
+        created = _creation(desired)
+        note = f"Lambda is still deleting the function {desired.name}; that is waited for"
+        return replace(created, steps=(WaitGone(), *created.steps), notes=(note,))
     if desired.package != observed.package:
-        raise DeployRefused(
-            f"{desired.name} is deployed as {observed.package} and the manifest makes it {desired.package}; "
-            "Lambda cannot change the package type of a function",
-            hint="give the function another name, or delete the deployed one first",
-        )
+        return _replacement(desired, observed)
     fields = tuple(name for name in CONFIGURATION if getattr(desired, name) != getattr(observed, name))
     changes = [change for name in fields for change in _changes(name, desired, observed)]
     notes: list[str] = []
@@ -169,6 +210,36 @@ def _creation(desired: DesiredFunction) -> Plan:
         steps.append(PutConcurrency(reserved))
         changes.append(Change("reserved_concurrency", None, str(reserved)))
     return Plan(desired, None, tuple(steps), tuple(changes))
+
+
+def _replacement(desired: DesiredFunction, observed: ObservedFunction) -> Plan:
+    """Delete and create anew. A reservation that the manifest does not manage is made again."""
+    steps: list[Step] = [RequireCode(), DeleteFunction(), WaitGone(), CreateFunction(), WaitSettled()]
+    changes = [
+        Change("package", observed.package, desired.package),
+        *(change for name in CONFIGURATION for change in _changes(name, desired, observed)),
+        *_code_changes(desired, observed, []),
+    ]
+    reserved, found = desired.reserved_concurrency, observed.reserved_concurrency
+    if _concurrency(desired, observed) is not None:
+        changes += _concurrency_changes(desired, observed)
+    if (again := found if reserved is None else reserved) is not None and again >= 0:
+        steps.append(PutConcurrency(again))
+    notes = [
+        (
+            f"{desired.name} has to be replaced: it is deployed as {observed.package}, the manifest makes it "
+            f"{desired.package}, and Lambda cannot change the package type of a function"
+        ),
+        f"replacing deletes it and creates it anew; until then it does not answer, and with it go {_lost()}",
+        "triggers and event source mappings elsewhere go on naming it; see that they work afterwards",
+    ]
+    if reserved is None and found is not None:
+        notes.append(f"its reserved concurrency of {found} is reserved again")
+    return Plan(desired, observed, tuple(steps), tuple(changes), tuple(notes))
+
+
+def _lost() -> str:
+    return "; ".join(LOST)
 
 
 def _changes(name: str, desired: DesiredFunction, observed: ObservedFunction | None) -> list[Change]:
@@ -217,10 +288,19 @@ def same_code(desired: DesiredFunction, observed: ObservedFunction) -> bool:
     """Tell whether the desired code is known to be deployed."""
     if desired.code_sha256 is None:
         return False
-    if desired.code_sha256 == observed.code_sha256:
-        return True
+    if isinstance(desired.code, S3Source):
+        return desired.code_sha256 == observed.code_sha256
+    # Lambda fetches an image again when a function was idle: from another repository it is another code.
+    uri, found = desired.code.image_uri, observed.image_uri
+    same_place = not found or _repository(uri) == _repository(found)
     # An image named by its digest is the same image when it is named the same.
-    return not isinstance(desired.code, S3Source) and desired.code.image_uri == observed.image_uri
+    return uri == found or (same_place and desired.code_sha256 == observed.code_sha256)
+
+
+def _repository(uri: str) -> str:
+    """Return an image's name without tag and digest. A colon before the last `/` is that of a port."""
+    place, slash, name = uri.partition("@")[0].rpartition("/")
+    return place + slash + name.partition(":")[0]
 
 
 def _code_name(desired: DesiredFunction) -> str:

@@ -60,7 +60,37 @@ _HINTS: Final = (
     (r"s3 error code: accessdenied", "the caller needs s3:GetObject on the artifact"),
     (r"unreservedconcurrentexecution", "reserve less, or ask for a higher limit of the account"),
     (r"exceeded the 4kb limit", "move large values to SSM Parameter Store or Secrets Manager"),
-    (r"media type .* is not supported", "push the image as Docker v2 or OCI for one platform, no index"),
+    (
+        r"media type .* is not supported",
+        (
+            "Lambda takes a Docker v2.2 or OCI image of one platform with gzip layers: no index, no "
+            "attestations, no zstd; build it with `planton-build`"
+        ),
+    ),
+    (
+        r"(?:does not have permission|not authorized) to access the ecr image",
+        (
+            "the repository's policy must let lambda.amazonaws.com use ecr:BatchGetImage and "
+            "ecr:GetDownloadUrlForLayer, and for a repository of another account that account too"
+        ),
+    ),
+    (
+        r"source image \S+ does not exist",
+        "the image is gone from the repository; run `planton-build` again, which pushes it",
+    ),
+    (
+        r"source image \S+ is not valid",
+        "Lambda takes images only from a private ECR repository of its own region, by tag or digest",
+    ),
+    (
+        r"(?:please provide|please don't provide) imageuri",
+        "the function was replaced by one of the other package type; deploy again",
+    ),
+    (
+        r"not supported for functions created with container images",
+        "remove what only a ZIP function has (layers, runtime, handler), or put it into the image",
+    ),
+    (r"replicated function", "remove the function from its CloudFront distributions, and wait some hours"),
     (r"cannot reference more than 5 layers", "merge layers, or put their content into the artifact"),
     (r"unzipped size must be smaller", "the attached layers count too; drop packages, or use an image"),
     (r"code storage limit|codestorageexceeded", "delete old versions of functions and layers in this region"),
@@ -75,8 +105,10 @@ _STATE_HINTS: Final = {
     "InvalidSubnet": "check that the subnets exist in this region and belong to one VPC",
     "InvalidSecurityGroup": "check that the security groups exist in the VPC of the subnets",
     "DisallowedByVpcEncryptionControl": "the VPC enforces encryption; use another VPC, or exempt Lambda",
-    "ImageDeleted": "the image is gone from ECR; push it again, and keep it in the lifecycle policy",
-    "ImageAccessDenied": "the repository's policy must let Lambda pull the image",
+    "ImageDeleted": "the image is gone from ECR; run `planton-build` again, which pushes it, and let no "
+    "lifecycle rule expire images with tags",
+    "ImageAccessDenied": "the repository's policy must let lambda.amazonaws.com use ecr:BatchGetImage and "
+    "ecr:GetDownloadUrlForLayer, and the KMS key of the repository must let it decrypt",
     "InvalidImage": "the image must be for one platform, with gzip layers, and its entry point in it",
     "KMSKeyAccessDenied": "the role needs kms:Decrypt on the key",
     "KMSKeyNotFound": "check the KMS key's ARN and region",

@@ -8,9 +8,12 @@ or nobody asked it for `IDLE_SECONDS`. Whoever finds the state file can check th
 process (`identity`), and not to a program that got its port later: the answer is an HMAC over the caller's
 nonce with the token of the state file.
 
-moto is prepared in two ways. The account of a request is the access key id, when that is twelve digits (the
+moto is prepared in three ways. The account of a request is the access key id, when that is twelve digits (the
 convention of LocalStack); moto itself would have one account, and refuses a function whose role is in
-another. And layer versions can be registered by ARN (`LAYERS_PATH`), which AWS and moto have no call for.
+another. Layer versions can be registered by ARN (`LAYERS_PATH`), which AWS and moto have no call for. And a
+function's image that is named by its digest has that digest, where moto hashes the name.
+
+moto has no image registry. `REGISTRY_PATH` starts one beside it, which ends with this process.
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
 from planton_build.files import write_atomic
+from planton_build.local.registry_keeper import Keeper, RegistryFailed, RegistryMissing
 
 STATE_FILE = "server.json"
 LOG_FILE = "server.log"
 PRIVATE = "/_planton/"
 IDENTITY_PATH = PRIVATE + "identity"
 LAYERS_PATH = PRIVATE + "layers"
+REGISTRY_PATH = PRIVATE + "registry"
 
 IDLE_SECONDS = 24 * 3600
 """How long nobody asks before the process ends. What it holds lives in memory and is one command away, so a
@@ -60,9 +65,10 @@ def proof(token: str, nonce: str, pid: int) -> str:
 class LocalApplication:
     """moto's application behind the few paths and rules of ours; see the module's docstring."""
 
-    def __init__(self, inner: Application, token: str) -> None:
+    def __init__(self, inner: Application, token: str, keeper: Keeper) -> None:
         self._inner = inner
         self._token = token
+        self._keeper = keeper
         self.last_request = time.monotonic()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -77,6 +83,8 @@ class LocalApplication:
             return _answer(start_response, "200 OK", proof(self._token, nonce, os.getpid()))
         if path == LAYERS_PATH and environ.get("REQUEST_METHOD") == "POST":
             return _register_layer(environ, start_response)
+        if path == REGISTRY_PATH and environ.get("REQUEST_METHOD") == "POST":
+            return _open_registry(self._keeper, start_response)
         if account := _ACCOUNT.search(environ.get("HTTP_AUTHORIZATION", "")):
             environ["HTTP_X_MOTO_ACCOUNT_ID"] = account[1]
         return self._inner(environ, start_response)
@@ -86,6 +94,16 @@ def _answer(start_response: StartResponse, status: str, text: str) -> Iterable[b
     body = text.encode()
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
+
+
+def _open_registry(keeper: Keeper, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the address of the registry, which runs then."""
+    try:
+        return _answer(start_response, "200 OK", keeper.address())
+    except RegistryMissing:
+        return _answer(start_response, "501 Not Implemented", "no registry is installed")
+    except (RegistryFailed, OSError) as error:
+        return _answer(start_response, "503 Service Unavailable", str(error))
 
 
 def _register_layer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -116,12 +134,39 @@ def _register_layer(environ: Environ, start_response: StartResponse) -> Iterable
     return _answer(start_response, "200 OK", arn)
 
 
+def name_images_by_digest() -> None:
+    """Have moto tell the digest of a function's image where its name has one, as Lambda does."""
+    import moto.awslambda.models
+
+    function: Any = moto.awslambda.models.LambdaFunction
+    set_code, get_code = function._set_function_code, function.get_code  # noqa: SLF001 - as for layers
+
+    def set_function_code(self: Any, spec: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        set_code(self, spec, *arguments, **options)
+        if digest := _digest_in(spec):
+            self.code_sha_256 = digest
+
+    def get(self: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = get_code(self)
+        if _digest_in(self.code):
+            answer["Code"]["ResolvedImageUri"] = self.code["ImageUri"]
+        return answer
+
+    function._set_function_code, function.get_code = set_function_code, get  # noqa: SLF001
+
+
+def _digest_in(code: dict[str, Any]) -> str:
+    return str(code.get("ImageUri") or "").partition("@sha256:")[2]
+
+
 def main(arguments: list[str]) -> None:
     """Serve until told to stop."""
-    state_file = Path(arguments[0]) / STATE_FILE
+    state = Path(arguments[0])
+    state_file = state / STATE_FILE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token = sys.stdin.readline().strip()
-    server, application = _listen(token)
+    keeper = Keeper(state)
+    server, application = _listen(token, keeper)
     # moto calls itself for a few services, and takes the port from here.
     os.environ["MOTO_PORT"] = str(server.server_port)
     if not token or _token(state_file) != token:
@@ -135,11 +180,12 @@ def main(arguments: list[str]) -> None:
     try:
         server.serve_forever()
     finally:
+        keeper.close()
         if _token(state_file) == token:
             state_file.unlink(missing_ok=True)
 
 
-def _listen(token: str) -> tuple[Any, LocalApplication]:
+def _listen(token: str, keeper: Keeper) -> tuple[Any, LocalApplication]:
     """Return moto's server, bound to a free loopback port, and the application it serves."""
     import logging
 
@@ -151,7 +197,8 @@ def _listen(token: str) -> tuple[Any, LocalApplication]:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line per request helps nobody
-    application = LocalApplication(DomainDispatcherApplication(create_backend_app), token)
+    name_images_by_digest()
+    application = LocalApplication(DomainDispatcherApplication(create_backend_app), token, keeper)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     return server, application
 

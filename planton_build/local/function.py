@@ -13,7 +13,7 @@ from planton_build.errors import ArtifactNotRunnable, FunctionUnknown
 from planton_build.files import CHUNK
 from planton_build.local.clients import answering, local_client
 from planton_build.local.server import DEFAULT_ACCOUNT, LocalAws
-from planton_build.manifest.code_source import CodeSource, S3Source
+from planton_build.manifest.code_source import S3Source
 
 MAX_ZIP = 262_144_000
 """Most bytes of a ZIP that are read: none that unpacks to less than Lambda's limit is larger."""
@@ -46,7 +46,7 @@ def fetch_function(
     local: LocalAws,
     name: str,
     *,
-    code: CodeSource,
+    code: S3Source,
     region: str,
     folder: Path,
     account: str = DEFAULT_ACCOUNT,
@@ -57,18 +57,12 @@ def fetch_function(
     `code` is the manifest's code source: GetFunction of moto does not tell the bucket. It must be what is
     deployed. `qualifier` is a version or an alias.
 
-    Raises `FunctionUnknown`; `ArtifactNotRunnable` for a container image, and for code in S3 that is gone or
-    is not the code that was deployed.
+    Raises `FunctionUnknown`; `ArtifactNotRunnable` for code in S3 that is gone or is not the code that was
+    deployed, and for a function that is deployed as an image.
     """
-    if not isinstance(code, S3Source):
-        raise ArtifactNotRunnable(
-            f"{name} is deployed as a container image, which is not invoked locally",
-            hint="Run the image: docker run -p 9000:8080 IMAGE, then POST the event to "
-            "http://localhost:9000/2015-03-31/functions/function/invocations.",
-        )
     artifact = folder / "artifact.zip"
     with answering():
-        configuration = _configuration(local, name, region, account, qualifier)
+        configuration = deployed(local, name, region, account, qualifier)["Configuration"]
         digest = _download(local, code, region, account, artifact)
     if base64.b64encode(digest).decode() != configuration["CodeSha256"]:
         raise ArtifactNotRunnable(
@@ -90,11 +84,14 @@ def fetch_function(
     )
 
 
-def _configuration(local: LocalAws, name: str, region: str, account: str, qualifier: str | None) -> Any:
+def deployed(
+    local: LocalAws, name: str, region: str, account: str = DEFAULT_ACCOUNT, qualifier: str | None = None
+) -> Any:
+    """Return what GetFunction of the local AWS says of a function. Raises `FunctionUnknown`."""
     client = local_client(local, "lambda", region, account)
     chosen = {"Qualifier": qualifier} if qualifier else {}
     try:
-        return client.get_function(FunctionName=name, **chosen)["Configuration"]
+        return client.get_function(FunctionName=name, **chosen)
     except client.exceptions.ResourceNotFoundException as error:
         which = f"{name}:{qualifier}" if qualifier else name
         raise FunctionUnknown(

@@ -103,7 +103,7 @@ def invoke(
     cannot run the code, `LocalUnavailable` when the runtime client cannot be fetched. A function that fails
     is no exception: see `Invocation.error`.
     """
-    _check_payload(payload)
+    check_payload(payload)
     listing = read_zip(function.artifact, limits=LIMITS)
     interpreter = check_runnable(
         function.artifact,
@@ -151,7 +151,8 @@ def _unpack(function: RunnableFunction, listing: ZipListing, task: Path) -> None
         ) from error
 
 
-def _check_payload(payload: bytes) -> None:
+def check_payload(payload: bytes) -> None:
+    """Raise `InvocationFailed` for an event that Lambda would not take."""
     if len(payload) > MAX_PAYLOAD:
         raise InvocationFailed(f"the event has {len(payload):,} bytes; Lambda takes {MAX_PAYLOAD:,}")
     try:
@@ -209,7 +210,7 @@ class _Course:
         if isinstance(last, Answered) and last.kind == "response":
             return None, last.body
         if isinstance(last, Answered):
-            return _handed_in(last.body), last.body
+            return handed_in(last.body), last.body
         if isinstance(last, Exited):
             return self._made("Runtime.ExitError", f"Error: {_exit_text(last.code)}", _exit_hint(last.code))
         seconds = self._request.timeout + (INIT_SECONDS if during_init else 0)
@@ -245,7 +246,7 @@ def _exit_hint(code: int) -> str:
     return "The function ended its process. A handler returns its answer; it does not call exit()."
 
 
-def _handed_in(body: bytes) -> FunctionError:
+def handed_in(body: bytes) -> FunctionError:
     """Read the error object that awslambdaric made. It is the function's own data: any part may be odd."""
     try:
         error: Any = json.loads(body)

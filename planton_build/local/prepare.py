@@ -16,9 +16,14 @@ from urllib.parse import urlsplit
 from planton_build.errors import Finding, LocalServerFailed, NotDeployable
 from planton_build.local.child import LAYERS_PATH
 from planton_build.local.clients import answering, local_client
+from planton_build.local.registry import ServedBy
 from planton_build.local.server import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalAws
 from planton_build.manifest.document import Manifest
 from planton_build.manifest.model import S3Code
+from planton_build.registry.login import docker_login
+from planton_build.registry.pull import Repository
+from planton_build.registry.reference import parse_reference
+from planton_build.registry.session import Session
 
 _ROLE = re.compile(
     r"arn:aws[a-zA-Z-]*:iam::(?P<account>\d{12}):role(?P<path>/(?:[\x21-\x7e]+/)?)(?P<name>[\w+=,.@-]+)"
@@ -68,32 +73,53 @@ def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | Non
                     _register_layer(local, layer.value, region, account)
 
 
-def require_code(manifests: Iterable[Manifest], local: LocalAws) -> None:
-    """Refuse functions whose code is not in the local S3: moto would deploy them with no code at all.
+def require_code(
+    manifests: Iterable[Manifest], local: LocalAws, *, served_by: ServedBy = lambda _host: None
+) -> None:
+    """Refuse functions whose code is not in the local S3 or registry: moto would deploy them all the same.
 
-    That is so after the local AWS was stopped: what it held is gone, and the manifest still names it.
+    That is so after the local AWS was stopped: what it held is gone, and the manifest still names it. An
+    image is looked for where `served_by` says that its registry is; of other registries nothing is known.
 
-    Raises NotDeployable, with all functions it is true of.
+    Raises NotDeployable, with all functions it is true of; and what `local_registries` and the registry
+    raise.
     """
     findings = []
     with answering():
         for manifest in manifests:
-            code = manifest.model.spec.s3
-            if code is None or _has_object(local, code, region_of(manifest), account_of(manifest)):
+            spec = manifest.model.spec
+            missing = None
+            if spec.s3 is not None and not _has_object(
+                local, spec.s3, region_of(manifest), account_of(manifest)
+            ):
+                missing = f"s3://{spec.s3.bucket}/{spec.s3.key}", ("s3", "key"), "uploads it"
+            elif spec.s3 is None and spec.image_uri and not _has_image(spec.image_uri, served_by):
+                missing = f"image {spec.image_uri}", ("image_uri",), "pushes it"
+            if missing is None:
                 continue
-            position = manifest.position("spec", "s3", "key")
+            what, place, again = missing
+            position = manifest.position("spec", *place)
             findings.append(
                 Finding(
                     NotDeployable.code,
-                    f"the local AWS has no s3://{code.bucket}/{code.key}: what it held is gone when it stops",
+                    f"the local AWS has no {what}: what it held is gone when it stops",
                     manifest.path,
                     position.line if position else None,
                     position.column if position else None,
-                    "run planton-build --local, which uploads it again",
+                    f"run planton-build --local, which {again} again",
                 )
             )
     if findings:
         raise NotDeployable(findings[0].message, findings=findings)
+
+
+def _has_image(uri: str, served_by: ServedBy) -> bool:
+    name = parse_reference(uri)
+    address = served_by(name.host) if name.host else None
+    if name.host is None or address is None:
+        return True
+    with Session(name.host, login=docker_login(urlsplit(address).netloc), base_url=address) as session:
+        return Repository(session, name.repository).has_manifest(name.digest or name.tag or "latest") is not None
 
 
 def _has_object(local: LocalAws, code: S3Code, region: str, account: str) -> bool:

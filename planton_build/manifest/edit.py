@@ -72,6 +72,11 @@ def effective(mapping: yaml.Node | None, name: str) -> yaml.Node | None:
     for key, value in pairs(mapping):
         if key.value in names:
             return value
+    return _merged(mapping, name)
+
+
+def _merged(mapping: yaml.Node, name: str) -> yaml.Node | None:
+    """Return the value of a field that `<<` brings in, whatever is written beside it."""
     for key, value in pairs(mapping):
         if key.tag == scalars.MERGE:
             for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
@@ -88,7 +93,7 @@ def spellings(name: str) -> tuple[str, str]:
 def _steps(source: CodeSource) -> Iterator[Step]:
     if isinstance(source, S3Source):
         yield lambda editor: editor.set("code_source_type", CodeSourceType.S3.value)
-        yield lambda editor: editor.set("image_uri", "")
+        yield lambda editor: editor.remove_image()
         yield lambda editor: editor.begin_s3(source)
         yield lambda editor: editor.set("bucket", source.bucket, inside_s3=True)
         yield lambda editor: editor.set("key", source.key, inside_s3=True)
@@ -150,21 +155,40 @@ class Editor:
         """Take `s3` out with its lines, unless it is missing or null."""
         if self.s3 is None or self.s3.tag == scalars.NULL:
             return []
-        entry = self._changeable(self.spec, "s3", removing=True)
-        assert entry is not None  # noqa: S101 - a merged `s3` is refused above
-        for alias in self.layout.document.aliases:
-            inside = entry.start <= alias.target.start_mark.index < entry.end
-            if inside and not entry.start <= alias.start < entry.end:
-                message = (
-                    f"`s3` would be removed, but *{alias.name} on line {alias.line} stands for a part of it"
-                )
-                self._refuse(entry.key, message, f"Write out what *{alias.name} stands for.")
+        entry = self._removable("s3")
         splices = placing.removed(self.layout, self.spec, entry)
         if splices is None:
             self._refuse(
                 entry.key, "`s3` shares its line with something else", "Put it on a line of its own."
             )
         return splices
+
+    def remove_image(self) -> list[Splice]:
+        """Take `image_uri` out with its lines, unless it is missing, null or "".
+
+        It is emptied in place where it shares its line, or where a `<<` would show from behind it.
+        """
+        if held(effective(self.spec, "image_uri"), ""):
+            return []
+        if held(_merged(self.spec, "image_uri"), ""):
+            splices = placing.removed(self.layout, self.spec, self._removable("image_uri"))
+            if splices is not None:
+                return splices
+        return self.set("image_uri", "")
+
+    def _removable(self, name: str) -> Entry:
+        """Return the entry of a field that is about to go; refuse where an alias needs a part of it."""
+        entry = self._changeable(self.spec, name, removing=True)
+        assert entry is not None  # noqa: S101 - a field that a `<<` brings in is refused above
+        for alias in self.layout.document.aliases:
+            inside = entry.start <= alias.target.start_mark.index < entry.end
+            if inside and not entry.start <= alias.start < entry.end:
+                message = (
+                    f"`{name}` would be removed, but *{alias.name} on line {alias.line} stands for a part "
+                    "of it"
+                )
+                self._refuse(entry.key, message, f"Write out what *{alias.name} stands for.")
+        return entry
 
     def _s3_mapping(self) -> yaml.MappingNode:
         if not isinstance(self.s3, yaml.MappingNode):

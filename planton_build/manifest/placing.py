@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -78,15 +78,17 @@ def inserted(
 
 
 def removed(layout: Layout, mapping: yaml.MappingNode, entry: Entry) -> list[Splice] | None:
-    """Take an entry out that is not the only one, in block style with its lines and the comments between.
+    """Take an entry out that is not the only one, in block style with its lines.
 
-    Returns None where something else stands before it on its line.
+    A comment goes only with a line that holds a part of the entry. One on a line of its own, inside the entry
+    or nested behind it, is the user's text and stays, where the entry's key was: deeper, it might become a
+    line of a block scalar before it. Returns None where something else stands before the entry on its line.
     """
     if mapping.flow_style:
         return _out_of_flow(layout, layout.entries(mapping), entry)
     if layout.prefix(entry).strip(" "):
         return None
-    return [Splice(layout.line_start(entry.start), _behind_nested_comments(layout, entry), "")]
+    return [_without_lines(layout, entry, entry.end), *_outdented(layout, entry)]
 
 
 def valued(layout: Layout, mapping: yaml.MappingNode, entry: Entry, new: str) -> list[Splice]:
@@ -154,11 +156,11 @@ def _out_of_flow(layout: Layout, entries: list[Entry], entry: Entry) -> list[Spl
         return _last_out_of_flow(layout, entries[number - 1], entry)
     line = _own_line(layout, entry)
     if line is not None and line.comma:
-        return [Splice(layout.line_start(entry.start), layout.next_line(line.end), "")]
+        return [_without_lines(layout, entry, line.end)]
     end = comma + 1
     while layout.text.startswith((" ", "\t"), end):
         end += 1
-    return _joined(layout, Splice(entry.start, entry.end, ""), Splice(comma, end, ""))
+    return _joined(layout, _without_text(layout, entry), Splice(comma, end, ""))
 
 
 def _last_out_of_flow(layout: Layout, previous: Entry, entry: Entry) -> list[Splice]:
@@ -166,28 +168,68 @@ def _last_out_of_flow(layout: Layout, previous: Entry, entry: Entry) -> list[Spl
     comma = layout.skip(previous.end)
     line = _own_line(layout, entry)
     if line is not None:
-        lines = Splice(layout.line_start(entry.start), layout.next_line(line.end), "")
-        return [Splice(comma, comma + 1, ""), lines]
-    return _joined(layout, Splice(comma, comma + 1, ""), Splice(entry.start, entry.end, ""))
+        return [Splice(comma, comma + 1, ""), _without_lines(layout, entry, line.end)]
+    return _joined(layout, Splice(comma, comma + 1, ""), _without_text(layout, entry))
 
 
 def _joined(layout: Layout, first: Splice, second: Splice) -> list[Splice]:
     """Make one removal of two that only spaces part."""
     if layout.text[first.end : second.start].strip(" \t"):
         return [first, second]
-    return [Splice(first.start, second.end, "")]
+    return [Splice(first.start, second.end, first.new + second.new)]
 
 
-def _behind_nested_comments(layout: Layout, entry: Entry) -> int:
-    """Return the start of the first line behind an entry that is no comment indented deeper than its key."""
-    column = len(layout.prefix(entry))
-    end = position = layout.next_line(entry.end)
+def _without_lines(layout: Layout, entry: Entry, end: int) -> Splice:
+    """Remove the lines of an entry, up to that of `end`; the comments between stay, as deep as its key."""
+    comments = [layout.prefix(entry) + comment for _, comment in _comments(layout, entry)]
+    return Splice(layout.line_start(entry.start), layout.next_line(end), "".join(comments))
+
+
+def _without_text(layout: Layout, entry: Entry) -> Splice:
+    """Remove an entry that shares its lines with others; the comments between stay on lines of their own."""
+    comments = list(_comments(layout, entry))
+    lines = "".join(indentation + comment for indentation, comment in comments)
+    kept = layout.line_break(entry.start) + lines + comments[-1][0] if comments else ""
+    return Splice(entry.start, entry.end, kept)
+
+
+def _comments(layout: Layout, entry: Entry) -> Iterator[tuple[str, str]]:
+    """Yield the comments inside an entry that have lines of their own: what is before each, and the rest."""
+    scalars = list(_scalars(entry.value))
+    position = layout.next_line(entry.start)
+    while position < entry.end:
+        found, following = _LINE_OF_COMMENT.match(layout.text, position), layout.next_line(position)
+        if found and found.group(2):
+            place = found.start(2)
+            if not any(one.start_mark.index <= place < one.end_mark.index for one in scalars):
+                yield found.group(1), layout.text[place:following]
+        position = following
+
+
+def _scalars(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Yield all scalars below a node, each once."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            yield node
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [one for pair in node.value for one in pair]
+        else:
+            waiting += node.value
+
+
+def _outdented(layout: Layout, entry: Entry) -> Iterator[Splice]:
+    """Move the comments right behind an entry that are indented deeper than its key to the key's column."""
+    prefix, position = layout.prefix(entry), layout.next_line(entry.end)
     while position < len(layout.text):
         found = _LINE_OF_COMMENT.match(layout.text, position)
         following = layout.next_line(position)
-        if found and found.group(2) and len(found.group(1)) > column:
-            end = following
+        if found and found.group(2) and len(found.group(1)) > len(prefix):
+            yield Splice(position, found.start(2), prefix)
         elif layout.text[position:following].strip():
             break
         position = following
-    return end

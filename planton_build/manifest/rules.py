@@ -17,7 +17,8 @@ from planton_build.manifest.model import AwsLambda, AwsLambdaSpec, CodeSourceTyp
 from planton_build.manifest.references import Dialect
 
 Level: TypeAlias = Literal["buildable", "deployable"]
-"""`buildable`: the code source may be missing or incomplete. `deployable`: everything holds."""
+"""`buildable`: the code source may be missing, incomplete, or accompanied by one of the other kind, because a
+build replaces it. `deployable`: everything holds."""
 
 MAX_FUNCTION_NAME = 64
 """Characters of a bare name. AWS Lambda API, CreateFunction: FunctionName."""
@@ -242,14 +243,15 @@ def _undecided_source(spec: AwsLambdaSpec, *, deployable: bool) -> Iterator[Viol
 
 def _zip_source(spec: AwsLambdaSpec, *, deployable: bool) -> Iterator[Violation]:
     remedies = []
-    if spec.image_uri:
-        remedies.append(("image_uri", f"remove `imageUri` or set `codeSourceType: {CodeSourceType.IMAGE}`"))
+    if deployable and spec.image_uri:
+        built, kept = "run planton-build, which puts `s3` in the place of `imageUri`", CodeSourceType.IMAGE
+        remedies.append(("image_uri", f"{built}, or set `codeSourceType: {kept}`"))
     remedies += [
         (name, f"set `{name}`")
         for name, value in (("runtime", spec.runtime), ("handler", spec.handler))
         if not value
     ]
-    if deployable and spec.s3 is None:
+    if deployable and spec.s3 is None and not spec.image_uri:
         remedies.append(("s3", "run planton-build, which sets `s3`"))
     if remedies:
         yield _message_rule(
@@ -264,9 +266,10 @@ def _zip_source(spec: AwsLambdaSpec, *, deployable: bool) -> Iterator[Violation]
 
 def _image_source(spec: AwsLambdaSpec, *, deployable: bool) -> Iterator[Violation]:
     remedies = []
-    if spec.s3 is not None:
-        remedies.append(("s3", f"remove `s3` or set `codeSourceType: {CodeSourceType.S3}`"))
-    if deployable and not spec.image_uri:
+    if deployable and spec.s3 is not None:
+        built, kept = "run planton-build, which puts `imageUri` in the place of `s3`", CodeSourceType.S3
+        remedies.append(("s3", f"{built}, or set `codeSourceType: {kept}`"))
+    elif deployable and not spec.image_uri:
         remedies.append(("image_uri", "run planton-build, which sets `imageUri`"))
     if remedies:
         yield _message_rule(

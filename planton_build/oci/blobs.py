@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from planton_build.errors import CacheBroken
+from planton_build.errors import CacheBroken, ImageMismatch
 from planton_build.files import CHUNK
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -83,3 +84,23 @@ class BytesContent:
         """Yield the bytes from `offset` on."""
         if rest := self.content[offset:]:
             yield rest
+
+
+def verified(content: Content, descriptor: Descriptor) -> Iterator[bytes]:
+    """Yield the bytes of a blob; after the last, size and digest have been compared.
+
+    Raises:
+        ImageMismatch: they are not those that the descriptor names.
+    """
+    sha256, size = hashlib.sha256(), 0
+    for piece in content.chunks():
+        sha256.update(piece)
+        size += len(piece)
+        if size > descriptor.size:
+            break
+        yield piece
+    if size != descriptor.size or sha256.hexdigest() != descriptor.hex:
+        raise ImageMismatch(
+            f"the bytes of {descriptor.digest} are others than the digest says, or not {descriptor.size:,}",
+            hint="what they were read from is damaged: fetch or make it again",
+        )

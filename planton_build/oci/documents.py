@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planton_build.errors import ImageInvalid
-from planton_build.oci.blobs import DIGEST, Descriptor
+from planton_build.oci.blobs import DIGEST, Content, Descriptor, verified
 from planton_build.oci.media_types import INDEXES, MANIFESTS
 
 DOCUMENT_LIMIT = 4 << 20
@@ -20,6 +20,8 @@ DOCUMENT_LIMIT = 4 << 20
 limit (PutImage, `imageManifest`). Configurations are held to it too."""
 LAYERS_MAX = 1000
 _SIZE_MAX = 1 << 50
+_NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+"""Annotations with the tag (OCI image 1.1, `annotations.md`), and with the full name, as Docker writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,29 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One manifest of an index: for `os`/`architecture`, "" where the index does not say."""
+    """One manifest of an index: for `os`/`architecture`, "" where the index does not say.
+
+    `names` are those it goes by in a layout or archive on disk: its tag, its full name.
+    """
 
     descriptor: Descriptor
     os: str
     architecture: str
     variant: str
     attestation: bool
+    names: tuple[str, ...] = ()
+
+
+def read_document(content: Content, descriptor: Descriptor) -> bytes:
+    """Return a small blob as a whole, such as a manifest, once it is the one that its digest names.
+
+    Raises:
+        ImageInvalid: it is too large for a document.
+        ImageMismatch: the bytes are not those that the descriptor names.
+    """
+    if descriptor.size > DOCUMENT_LIMIT:
+        raise ImageInvalid(f"{descriptor.digest} has {descriptor.size:,} bytes: too large for a document")
+    return b"".join(verified(content, descriptor))
 
 
 def document_of(content: bytes, what: str) -> dict[str, Any]:
@@ -131,6 +149,7 @@ def parse_index(content: bytes) -> tuple[IndexEntry, ...]:
                 _text(platform, "architecture"),
                 _text(platform, "variant"),
                 attestation=notes.get("vnd.docker.reference.type") == "attestation-manifest",
+                names=tuple(name for key in _NAMES if (name := _text(notes, key))),
             )
         )
     return tuple(entries)

@@ -25,6 +25,8 @@ from planton_build.project.tree import entries_of
 from planton_build.runtimes.catalog import target_for
 from planton_build.runtimes.target import Target
 
+OS_ONLY = "provided.al2023"
+"""What a Dockerfile's image counts as when no runtime is named: the system, without a language."""
 SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 """Folders that hold other people's files, besides virtual environments and those that begin with a dot."""
 
@@ -107,20 +109,32 @@ class _Loader:
             self.errors.append(error)
             return
         for manifest in manifests:
-            if manifest.model.spec.code_source_type is CodeSourceType.IMAGE:
-                named = os.path.realpath(path) in self._named
-                (self.errors if named else self.images).append(_image_refused(manifest))
-                continue
             try:
-                self.projects.append(self._project(manifest))
+                project = self._project(manifest)
+                if project is None:
+                    named = os.path.realpath(path) in self._named
+                    (self.errors if named else self.images).append(_made_elsewhere(manifest))
+                else:
+                    self.projects.append(project)
             except PlantonError as error:
                 # One wrong configuration file is one mistake, however many functions it is for.
                 if error.findings not in [other.findings for other in self.errors]:
                     self.errors.append(error)
 
-    def _project(self, manifest: Manifest) -> FunctionProject:
+    def _project(self, manifest: Manifest) -> FunctionProject | None:
+        """Return the function, or None for one whose image is made by something else."""
         options = options_for(manifest, flags=self._flags, environment=self._environment, files=self._files)
-        return FunctionProject(manifest, _target(manifest), options)
+        spec = manifest.model.spec
+        runtime = spec.runtime
+        if spec.code_source_type is CodeSourceType.IMAGE:
+            runtime = runtime or options.runtime or ""
+            if options.dockerfile is not None:
+                runtime = runtime or OS_ONLY
+            elif not runtime:
+                return None
+            elif not (spec.handler or options.handler):
+                raise _no_handler(manifest)
+        return FunctionProject(manifest, _target(manifest, runtime), options)
 
 
 def _below(top: Path) -> Iterator[Path]:
@@ -150,10 +164,10 @@ def _below(top: Path) -> Iterator[Path]:
                 yield entry.path
 
 
-def _target(manifest: Manifest) -> Target:
+def _target(manifest: Manifest, runtime: str) -> Target:
     spec = manifest.model.spec
     try:
-        return target_for(spec.runtime, "arm64" if spec.architecture is Architecture.ARM64 else "x86_64")
+        return target_for(runtime, "arm64" if spec.architecture is Architecture.ARM64 else "x86_64")
     except RuntimeUnsupported as error:
         place = manifest.position("spec", "runtime")
         raise RuntimeUnsupported(
@@ -165,11 +179,23 @@ def _target(manifest: Manifest) -> Target:
         ) from error
 
 
-def _image_refused(manifest: Manifest) -> RuntimeUnsupported:
+def _made_elsewhere(manifest: Manifest) -> RuntimeUnsupported:
     place = manifest.position("spec", "code_source_type")
     return RuntimeUnsupported(
-        f"{manifest.model.spec.function_name} runs from a container image, which planton-build does not make",
-        hint="set `code_source_type: CODE_SOURCE_TYPE_S3` for a ZIP, or build the image with its own tools",
+        f"{manifest.model.spec.function_name} runs from a container image, and nothing says how to make it",
+        hint="set `runtime` and `handler`, in the manifest or in planton.toml, for an image on Amazon's base, "
+        "or `dockerfile` in planton.toml; planton-deploy takes an image that was made elsewhere as it is",
+        file=manifest.path,
+        line=place.line if place else None,
+        column=place.column if place else None,
+    )
+
+
+def _no_handler(manifest: Manifest) -> ConfigInvalid:
+    place = manifest.position("spec", "code_source_type")
+    return ConfigInvalid(
+        f"{manifest.model.spec.function_name} runs from a container image and has no handler",
+        hint="set `handler`, such as app.handler, in the manifest or in planton.toml",
         file=manifest.path,
         line=place.line if place else None,
         column=place.column if place else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from planton_build.manifest.document import Manifest
+from planton_build.manifest.model import CodeSourceType
 from planton_build.runtimes.target import Target
 
 ContainerMode: TypeAlias = Literal["auto", "always", "never"]
@@ -84,3 +85,13 @@ class FunctionProject:
     def name(self) -> str:
         """Return the function's name in AWS."""
         return self.manifest.model.spec.function_name
+
+    @property
+    def is_image(self) -> bool:
+        """Tell whether the function runs from a container image."""
+        return self.manifest.model.spec.code_source_type is CodeSourceType.IMAGE
+
+    @property
+    def handler(self) -> str:
+        """Return the handler; of an image, the manifest may leave it to the options."""
+        return self.manifest.model.spec.handler or self.options.handler or ""

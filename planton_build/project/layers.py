@@ -177,10 +177,20 @@ def _first(option: str, layers: Iterable[Layer]) -> Any:
             value = getattr(layer.options, option)
             if option in PATH_OPTIONS:
                 return Path(os.path.normpath(layer.folder / value))
+            if option == "base_image":
+                return _absolute(value, layer.folder)
             if option == "docker_secrets":
                 return {key: Path(os.path.normpath(layer.folder / path)) for key, path in value.items()}
             return value
     return Options.model_fields[option].get_default(call_default_factory=True)
+
+
+def _absolute(image: str | None, folder: Path) -> str | None:
+    """Make the path of an image on disk absolute."""
+    kind, colon, path = (image or "").partition(":")
+    if colon and kind in ("oci", "docker-archive"):
+        return f"{kind}:{os.path.normpath(folder / path)}"
+    return image
 
 
 def _check_paths(options: BuildOptions, layers: Iterable[Layer], manifest: Manifest) -> None:

@@ -15,6 +15,7 @@ from planton_build.publish.aws_errors import clean, explained
 if TYPE_CHECKING:
     import boto3.session
     import botocore.session
+    from mypy_boto3_ecr import ECRClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
@@ -99,6 +100,11 @@ class Aws:
         client: LambdaClient = self._client("lambda", region)
         return client
 
+    def ecr(self, region: str | None = None) -> ECRClient:
+        """Return the ECR client of a region: for its API, not for the registry protocol."""
+        client: ECRClient = self._client("ecr", region)
+        return client
+
     def iam(self, region: str | None = None) -> IAMClient:
         """Return the IAM client; the region only chooses the partition."""
         client: IAMClient = self._client("iam", region)
@@ -121,7 +127,7 @@ class Aws:
                     )
             return self._session
 
-    def _client(self, service: Literal["s3", "lambda", "iam"], region: str | None) -> Any:
+    def _client(self, service: Literal["s3", "lambda", "ecr", "iam"], region: str | None) -> Any:
         with self._lock:
             key = (service, self.region(region))
             if key not in self._clients:

@@ -65,6 +65,13 @@ _ACTIONS: Final = {
     "GetFunctionConcurrency": "lambda:GetFunctionConcurrency",
     "PutFunctionConcurrency": "lambda:PutFunctionConcurrency",
     "DeleteFunctionConcurrency": "lambda:DeleteFunctionConcurrency",
+    "DeleteFunction": "lambda:DeleteFunction",
+    "GetAuthorizationToken": "ecr:GetAuthorizationToken",
+    "BatchGetImage": "ecr:BatchGetImage",
+    "CreateRepository": "ecr:CreateRepository",
+    "GetRepositoryPolicy": "ecr:GetRepositoryPolicy",
+    "PutLifecyclePolicy": "ecr:PutLifecyclePolicy",
+    "SetRepositoryPolicy": "ecr:SetRepositoryPolicy",
     "UpdateFunctionCode": "lambda:UpdateFunctionCode",
     "UpdateFunctionConfiguration": "lambda:UpdateFunctionConfiguration",
 }
@@ -181,6 +188,10 @@ def _denied(error: ClientError, text: str, *, doing: str, resource: str | None) 
     hint = f"allow {action}{where} to the caller; `aws sts get-caller-identity` shows who that is"
     if error.operation_name in ("HeadObject", "PutObject", "HeadBucket"):
         hint += "; a bucket policy, or a bucket of another account, is refused in the same words"
+    elif action == "ecr:GetAuthorizationToken":
+        hint += "; it is not about one repository, so allow it on *"
+    elif action.startswith("ecr:"):
+        hint += "; for a repository of another account, the policy of that repository must allow it too"
     return AccessDenied(f"AWS does not allow {action}{where} while {doing}: {text or 'Forbidden'}", hint=hint)
 
 

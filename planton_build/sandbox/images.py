@@ -265,6 +265,26 @@ class Images:
         return found
 
 
+def local_image(engine: Engine, name: str) -> str | None:
+    """Return the ID of an image that was built or loaded on the engine.
+
+    None stands for one that came from the registry in its name, or that is not there.
+
+    Raises:
+        EngineUnavailable: the engine fails.
+    """
+    import docker
+
+    with engine_errors(f"looking for the image {name}"):
+        try:
+            found = engine.api.inspect_image(name)
+        except docker.errors.NotFound:
+            return None
+    digests = found.get("RepoDigests") or ()
+    known = {str(digest).partition("@")[0] for digest in digests} & {parse_reference(name).name}
+    return None if known else str(found["Id"])
+
+
 class _BuildFailed(Exception):
     """The builder ended with an error; the text has its last lines."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import compileall
+import gzip
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -12,6 +14,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +24,7 @@ import platformdirs
 import pytest
 
 import planton_build
-from planton_build.cache import Store
+from planton_build.cache import BlobKind, Store
 from planton_build.ecosystems.python.settings import read_pip_settings
 from planton_build.ecosystems.python.uv_command import run_uv
 
@@ -103,7 +106,8 @@ def build() -> Build:
         assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
         functions = json.loads(done.stdout)["functions"]
         for function in functions:
-            artifact = Store(store).blob("artifacts", function["sha256"])
+            kind: BlobKind = "artifacts" if function["package_type"] == "Zip" else "blobs"
+            artifact = Store(store).blob(kind, function["sha256"])
             assert hashlib.sha256(artifact.read_bytes()).hexdigest() == function["sha256"]
         return {function["function_name"]: function for function in functions}
 
@@ -223,6 +227,56 @@ def _make_awkward_function(folder: Path) -> None:
         path.chmod(0o755 if name.startswith("bin/") else 0o644)
     (folder / "latest").symlink_to("data")
     (folder / "data" / "saison.json").symlink_to("../données/été.json")
+
+
+@pytest.fixture(scope="session")
+def small_base() -> Callable[..., None]:
+    """Return a function that writes an image to build on into a folder, as a layout.
+
+    It has what is asked of Amazon's Python images and no system: nothing in it runs. Its arguments are the
+    folder, and the architecture as images call it.
+    """
+    return _write_small_base
+
+
+def _write_small_base(folder: Path, architecture: str = "amd64", version: str = "3.13") -> None:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as opened:
+        for name in ("lambda-entrypoint.sh", "bin/sh", f"var/lang/bin/python{version}"):
+            entry = tarfile.TarInfo(name)
+            entry.mode, content = 0o755, b"#!/bin/sh\n" if name.endswith(".sh") else b"stands for a program\n"
+            entry.size = len(content)
+            opened.addfile(entry, io.BytesIO(content))
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(content: bytes, media_type: str) -> dict[str, Any]:
+        digest = hashlib.sha256(content).hexdigest()
+        (blobs / digest).write_bytes(content)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+    kind = "application/vnd.oci.image"
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": {
+            "Env": ["PATH=/var/lang/bin:/bin", "LAMBDA_TASK_ROOT=/var/task"],
+            "Entrypoint": ["/lambda-entrypoint.sh"],
+            "WorkingDir": "/var/task",
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"]},
+        "history": [{"created_by": "a test"}],
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}.manifest.v1+json",
+        "config": blob(json.dumps(config).encode(), f"{kind}.config.v1+json"),
+        "layers": [blob(gzip.compress(tar.getvalue(), mtime=0), f"{kind}.layer.v1.tar+gzip")],
+    }
+    entry_of = blob(json.dumps(manifest).encode(), f"{kind}.manifest.v1+json")
+    index = {"schemaVersion": 2, "mediaType": f"{kind}.index.v1+json", "manifests": [entry_of]}
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
 
 _MANIFEST = """\

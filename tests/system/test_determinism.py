@@ -1,8 +1,8 @@
 """An artifact is a function of lock, sources, options and tool version: everything else varies here.
 
-Each row builds two functions anew in a process of its own and compares with one baseline: `http-api`, with
-compiled wheels and a local project that a build backend makes into a wheel, and one with everything among its
-sources that tends to vary.
+Each row builds three functions anew in a process of its own and compares with one baseline: `http-api`, with
+compiled wheels and a local project that a build backend makes into a wheel, one with everything among its
+sources that tends to vary, and a container image of both.
 """
 
 from __future__ import annotations
@@ -49,8 +49,20 @@ class Baseline:
     reports: Reports
 
 
+BOXED = """\
+base-image = "oci:../base"
+dependencies = "../http-api"
+allow = { "*" = "the base image of this test has no system" }
+"""
+
+
 @pytest.fixture(scope="session")
-def baseline(once: Any, build: Build, awkward_function: Callable[[Path], None]) -> Baseline:
+def baseline(
+    once: Any,
+    build: Build,
+    awkward_function: Callable[[Path], None],
+    small_base: Callable[[Path], None],
+) -> Baseline:
     def make(folder: Path) -> None:
         api = shutil.copytree(EXAMPLES / "http-api", folder / "sources" / "http-api")
         # What a build backend meets is copied for it, and must keep name and executable bit.
@@ -59,12 +71,25 @@ def baseline(once: Any, build: Build, awkward_function: Callable[[Path], None]) 
         (api / "src/http_api/données/été").chmod(0o755)
         (folder / "sources" / "awkward").mkdir()
         awkward_function(folder / "sources" / "awkward")
+        boxed(folder / "sources", awkward_function)
+        small_base(folder / "sources" / "base")
         reports = build(folder / "sources", store=folder / "store")
         (folder / "reports.json").write_text(json.dumps(reports))
 
     folder = once("baseline", make)
     reports = json.loads((folder / "reports.json").read_text())
     return Baseline(folder / "sources", folder / "store", reports)
+
+
+def boxed(sources: Path, awkward_function: Callable[[Path], None]) -> None:
+    """Add an image function: the packages of `http-api`, whose own project is one, and the awkward files."""
+    (sources / "boxed").mkdir()
+    awkward_function(sources / "boxed")
+    manifest = sources / "boxed" / "lambda.yaml"
+    text = manifest.read_text().replace("name: awkward", "name: boxed").replace("Name: awkward", "Name: boxed")
+    text = text.replace("python3.12", "python3.13").replace("ARM64", "X86_64")
+    manifest.write_text(f"{text}  codeSourceType: CODE_SOURCE_TYPE_IMAGE\n")
+    (sources / "boxed" / "planton.toml").write_text(BOXED)
 
 
 def test_the_baseline_holds_what_could_vary(baseline: Baseline) -> None:
@@ -79,6 +104,11 @@ def test_the_baseline_holds_what_could_vary(baseline: Baseline) -> None:
     api = Store(baseline.store).blob("artifacts", baseline.reports["http-api"]["sha256"])
     with zipfile.ZipFile(api) as opened:
         assert opened.getinfo("http_api/données/été").external_attr >> 16 == 0o100755
+    image = baseline.reports["boxed"]
+    manifest = json.loads(Store(baseline.store).blob("blobs", image["sha256"]).read_bytes())
+    assert (image["package_type"], len(manifest["layers"])) == ("Image", 3)
+    assert {"pydantic-core", "httpx"} <= {package["name"] for package in image["packages"]}
+    assert image["files"] > 200
     brought = {package["name"] for package in baseline.reports["http-api"]["packages"]}
     assert {"http-api", "pydantic-core"} < brought
 
@@ -90,7 +120,7 @@ def differences(found: Reports, store: Path, baseline: Baseline) -> list[str]:
     for name, report in found.items():
         expected = baseline.reports[name]
         told += [f"{name}: {field} differs" for field in SAME if report[field] != expected[field]]
-        if report["sha256"] != expected["sha256"]:
+        if report["sha256"] != expected["sha256"] and report["package_type"] == "Zip":
             mine = _entries(Store(store).blob("artifacts", report["sha256"]))
             theirs = _entries(Store(baseline.store).blob("artifacts", expected["sha256"]))
             if list(mine) != list(theirs):

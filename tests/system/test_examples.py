@@ -43,8 +43,8 @@ pytestmark = [
 ]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-IN_CONTAINERS = {"checksum"}
-"""Examples that need a build container; tests/system/containers has them."""
+IN_CONTAINERS = {"analytics-job", "checksum", "ffmpeg-thumbnailer"}
+"""Examples that need a container engine or a base image; tests/system/containers has them."""
 MANIFESTS = {
     path.parent.name: path.relative_to(EXAMPLES)
     for path in sorted(EXAMPLES.rglob("lambda.yaml"))

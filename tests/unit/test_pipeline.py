@@ -21,6 +21,7 @@ from planton_build.errors import (
     SourceInvalid,
 )
 from planton_build.events import Event, StepFinished, StepStarted
+from planton_build.imaging.imaging import Imaging
 from planton_build.manifest.load import read_manifests
 from planton_build.pipeline import Built, Workshop, build, build_all
 from planton_build.project.function import BuildOptions, FunctionProject
@@ -75,7 +76,8 @@ def heard() -> list[Event]:
 def workshop(tmp_path: Path, heard: list[Event]) -> Workshop:
     store = Store(tmp_path / "cache")
     made = ecosystems(store, mode="build", jobs=2, listener=heard.append, environment={})
-    return Workshop(store, made, heard.append)
+    imaging = Imaging(store, mode="build", listener=heard.append, jobs=2)
+    return Workshop(store, made, heard.append, imaging)
 
 
 def names(built: Built) -> list[str]:

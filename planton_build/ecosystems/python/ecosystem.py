@@ -84,4 +84,4 @@ class PythonEcosystem:
 
     def check_handler(self, project: FunctionProject, paths: Collection[str]) -> None:
         """Raise HandlerMissing when the archive's paths hold no module for the handler."""
-        check_python_handler(project.manifest, paths)
+        check_python_handler(project.manifest, project.handler, paths)

@@ -125,6 +125,53 @@ def test_github_gets_a_summary(orders: Any, tmp_path: Path) -> None:
     assert f"| {orders.name} | eu-west-1 | create | function, code" in summary.read_text()
 
 
+def lambda_client(bench: Any) -> Any:
+    """Return a client of the embedded AWS, in the account of the bench's functions."""
+    import boto3
+
+    endpoint = bench.deploy("local", "status", "--json").json["endpoint"]
+    keys = {"aws_access_key_id": "111122223333", "aws_secret_access_key": "local"}
+    return boto3.client("lambda", region_name="eu-west-1", endpoint_url=endpoint, **keys)
+
+
+def test_an_image_function_becomes_a_zip_only_when_replacing_it_is_allowed(orders: Any) -> None:
+    orders.deploy("--local")
+    client = lambda_client(orders)
+    role = client.get_function(FunctionName=orders.name)["Configuration"]["Role"]
+    client.delete_function(FunctionName=orders.name)
+    uri = f"111122223333.dkr.ecr.eu-west-1.amazonaws.com/orders@sha256:{'ab' * 32}"
+    client.create_function(FunctionName=orders.name, Role=role, PackageType="Image", Code={"ImageUri": uri})
+    planned = orders.deploy("plan", "--local", expect=10)
+    assert planned.out.splitlines()[0] == f"-/+ {orders.name} (eu-west-1): replace"
+    assert "    package: Image → Zip" in planned.out
+    assert "its versions and aliases" in planned.out
+    (function,) = orders.deploy("plan", "--local", "--json", expect=10).json["functions"]
+    assert (function["action"], function["changes"][0]["field"]) == ("replace", "package")
+    refused = orders.deploy("--local", expect=67)
+    assert "error[replacement_required]" in refused.err
+    assert "--replace" in refused.err
+    assert client.get_function(FunctionName=orders.name)["Configuration"]["PackageType"] == "Image"
+    assert orders.deploy("--local", "--replace").out.splitlines()[-1] == "1 deployed, 0 unchanged"
+    assert client.get_function(FunctionName=orders.name)["Configuration"]["PackageType"] == "Zip"
+    orders.deploy("plan", "--local")
+
+
+def test_a_zip_function_stays_when_there_is_no_image_to_replace_it(orders: Any) -> None:
+    orders.deploy("--local")
+    manifest = orders.folder / "orders" / "lambda.yaml"
+    text = manifest.read_text()
+    head, _, code = text.partition("  s3:")
+    rest = [line for line in code.splitlines()[1:] if not line.startswith("    ")]
+    uri = f"111122223333.dkr.ecr.eu-west-1.amazonaws.com/orders@sha256:{'ab' * 32}"
+    image = "\n".join([head + f"  imageUri: {uri}", *rest, ""]).replace("TYPE_S3", "TYPE_IMAGE")
+    manifest.write_text(image)
+    outcome = orders.deploy("--local", "--replace", expect=None)
+    assert outcome.code not in (0, 1)
+    assert "Traceback" not in outcome.err
+    manifest.write_text(text)
+    orders.deploy("plan", "--local")
+
+
 @network
 def test_the_deployed_code_runs(orders: Any, tmp_path: Path) -> None:
     orders.deploy("--local")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planton_build.archive import writer
+from planton_build.archive import originals, output, writer
 from planton_build.archive.contents import inspect_entries
 from planton_build.archive.digest import tree_digest
 from planton_build.archive.member import EXECUTABLE, REGULAR, SYMLINK, Member
@@ -155,7 +155,7 @@ def test_the_size_of_the_buffer_does_not_show(
     tmp_path: Path, few: list[Member], monkeypatch: pytest.MonkeyPatch, buffer: int
 ) -> None:
     expected = write_zip(few, tmp_path / "a.zip")
-    monkeypatch.setattr(writer, "_BUFFER", buffer)
+    monkeypatch.setattr(output, "_BUFFER", buffer)
     assert write_zip(few, tmp_path / "b.zip") == expected
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
@@ -163,7 +163,7 @@ def test_the_size_of_the_buffer_does_not_show(
 def test_progress_adds_up_to_the_size(
     tmp_path: Path, few: list[Member], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_BUFFER", 500)
+    monkeypatch.setattr(output, "_BUFFER", 500)
     steps: list[int] = []
     written = write_zip(few, tmp_path / "a.zip", advanced=steps.append)
     assert sum(steps) == written.size
@@ -188,15 +188,15 @@ def test_memory_does_not_grow_with_members(tmp_path: Path, make: MakeMember) -> 
 def test_more_sources_than_may_be_open_are_read(
     tmp_path: Path, make: MakeMember, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_OPEN_FILES", 2)
+    monkeypatch.setattr(originals, "_OPEN_FILES", 2)
     members = [make(f"f{number}", b"%d" % number) for number in range(9)]
     members += [replace(member, path=f"again/{member.path}") for member in members]
     write_zip(members, tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert all(archive.read(name) == name[-1].encode() for name in archive.namelist())
-    with writer._Output(tmp_path / "b.zip", None) as output, writer._Sources() as sources:
+    with output.Output(tmp_path / "b.zip") as out, originals.Originals() as sources:
         for member in members:
-            sources.copy(member, output)
+            sources.copy(member, out)
             assert len(sources._open) <= 2
 
 

@@ -28,7 +28,7 @@ def manifest(handler: str) -> Manifest:
     ],
 )
 def test_a_module_may_be_a_file_a_package_or_an_extension(handler: str, path: str) -> None:
-    check_python_handler(manifest(handler), {path, "other.py"})
+    check_python_handler(manifest(handler), handler, {path, "other.py"})
 
 
 @pytest.mark.parametrize(
@@ -36,19 +36,19 @@ def test_a_module_may_be_a_file_a_package_or_an_extension(handler: str, path: st
 )
 def test_another_file_does_not_do(path: str) -> None:
     with pytest.raises(HandlerMissing, match=r"needs the module app\.py or app/__init__\.py"):
-        check_python_handler(manifest("app.handler"), {path})
+        check_python_handler(manifest("app.handler"), "app.handler", {path})
 
 
 @pytest.mark.parametrize("handler", ["handler", ".handler", "app.", "", "."])
 def test_a_handler_without_module_or_function_is_explained(handler: str) -> None:
     with pytest.raises(HandlerMissing, match="does not name a function in a module") as caught:
-        check_python_handler(manifest(handler), {"app.py"})
+        check_python_handler(manifest(handler), handler, {"app.py"})
     assert "app.handler" in (caught.value.hint or "")
 
 
 def test_the_place_is_that_of_the_handler_and_a_near_module_is_suggested() -> None:
     with pytest.raises(HandlerMissing) as caught:
-        check_python_handler(manifest("src.ap.handler"), {"src/app.py", "other.py"})
+        check_python_handler(manifest("src.ap.handler"), "src.ap.handler", {"src/app.py", "other.py"})
     (finding,) = caught.value.findings
     assert (finding.file, finding.line, finding.column) == (Path("lambda.yaml"), 7, 12)
     assert (finding.hint or "").startswith("did you mean src.app.handler? ")
@@ -56,5 +56,5 @@ def test_the_place_is_that_of_the_handler_and_a_near_module_is_suggested() -> No
 
 def test_nothing_near_is_suggested_where_nothing_is_near() -> None:
     with pytest.raises(HandlerMissing) as caught:
-        check_python_handler(manifest("app.handler"), {"zzzzzz.py"})
+        check_python_handler(manifest("app.handler"), "app.handler", {"zzzzzz.py"})
     assert "did you mean" not in (caught.value.hint or "")

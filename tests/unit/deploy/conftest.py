@@ -133,13 +133,13 @@ def patience() -> Patience:
 @pytest.fixture
 def deploy(
     front: Any, plan_of: Callable[[Manifest], Deployment], patience: Patience
-) -> Callable[[Manifest], Applied]:
+) -> Callable[..., Applied]:
     """Plan and apply one manifest, and forget the calls of before."""
 
-    def run(manifest: Manifest) -> Applied:
+    def run(manifest: Manifest, **options: Any) -> Applied:
         front.calls.clear()
         front.requests.clear()
-        return apply_all([plan_of(manifest)], patience=patience)[0]
+        return apply_all([plan_of(manifest)], patience=patience, **options)[0]
 
     return run
 

@@ -31,6 +31,7 @@ CHANGING = frozenset(
         "UpdateFunctionConfiguration",
         "PutFunctionConcurrency",
         "DeleteFunctionConcurrency",
+        "DeleteFunction",
         "PutObject",
     }
 )
@@ -38,6 +39,7 @@ _GUARDED = ("UpdateFunctionCode", "UpdateFunctionConfiguration")
 _LAMBDA = (
     ("POST", r"functions", "CreateFunction"),
     ("GET", r"functions/([^/]+)", "GetFunction"),
+    ("DELETE", r"functions/([^/]+)", "DeleteFunction"),
     ("PUT", r"functions/([^/]+)/code", "UpdateFunctionCode"),
     ("PUT", r"functions/([^/]+)/configuration", "UpdateFunctionConfiguration"),
     ("GET", r"functions/([^/]+)/concurrency", "GetFunctionConcurrency"),
@@ -63,6 +65,8 @@ class Front:
         self.failure: tuple[str, str] | None = None
         self.state = "Active"
         self.hidden_polls = 0
+        self.deleting_polls = 0
+        self._deleted: dict[str, tuple[int, bytes]] = {}
         self._refusals: defaultdict[str, list[Answer]] = defaultdict(list)
         self._lost: Counter[str] = Counter()
         self._before: dict[str, Callable[[], object]] = {}
@@ -83,12 +87,18 @@ class Front:
 
     def refuse(self, operation: str, status: int, code: str, message: str, times: int = 1) -> None:
         """Answer the next calls with an error."""
-        body = json.dumps({"Message": message, "message": message, "Type": "User"}).encode()
+        texts = {"Message": message, "message": message, "Type": "User", "__type": code}
+        body = json.dumps(texts).encode()
         headers = [("x-amzn-errortype", code), ("content-type", "application/json")]
         if operation.endswith(("Object", "Bucket")):
             body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
             headers = [("content-type", "application/xml")]
         self._refusals[operation] += [(status, headers, body)] * times
+
+    def answer(self, operation: str, document: dict[str, Any]) -> None:
+        """Answer the next call with a JSON document."""
+        headers = [("content-type", "application/x-amz-json-1.1")]
+        self._refusals[operation].append((200, headers, json.dumps(document).encode()))
 
     def lose(self, operation: str) -> None:
         """Carry the next call out, and answer 500 as if nothing were known of it."""
@@ -138,6 +148,13 @@ class Front:
         if operation == "GetFunction" and self.hidden_polls:
             self.hidden_polls -= 1
             return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if operation == "DeleteFunction" and self.deleting_polls:
+            _, _, last = self._forward({**environ, "REQUEST_METHOD": "GET"}, b"")
+            self._deleted[name] = self.deleting_polls, last
+        if operation == "GetFunction" and name in self._deleted:
+            return self._deleting(name)
+        if operation == "CreateFunction" and json.loads(body)["FunctionName"] in self._deleted:
+            return _in_progress(json.loads(body)["FunctionName"])
         if operation in _GUARDED:
             if self._busy.get(name):
                 return _in_progress(name)
@@ -145,7 +162,9 @@ class Front:
             if wanted is not None and wanted != self._revision(name):
                 return _error(412, "PreconditionFailedException", "The Revision Id provided does not match")
         status, headers, content = self._forward(environ, body)
-        if status < 300 and operation in CHANGING:
+        if status < 300 and operation == "DeleteFunction":
+            self._forget(name)
+        elif status < 300 and operation in CHANGING:
             self._changed(operation, name or json.loads(body)["FunctionName"], json.loads(body or b"{}"))
         if self._lost[operation]:
             self._lost[operation] -= 1
@@ -154,6 +173,19 @@ class Front:
             content = self._dress(operation, content)
             headers = [pair for pair in headers if pair[0].lower() != "content-length"]
         return status, headers, content
+
+    def _deleting(self, name: str) -> Answer:
+        """Tell of a function that Lambda is deleting, for as many polls as that takes."""
+        polls, last = self._deleted.pop(name)
+        if polls > 1:
+            self._deleted[name] = polls - 1, last
+        answer = json.loads(last)
+        answer["Configuration"] |= {"State": "Deleting"}
+        return 200, [("content-type", "application/json")], json.dumps(answer).encode()
+
+    def _forget(self, name: str) -> None:
+        for kept in (self._overlay, self._busy, self._status):
+            kept.pop(name, None)
 
     def _changed(self, operation: str, name: str, request: dict[str, Any]) -> None:
         self._revisions[name] += 1
@@ -233,6 +265,8 @@ def _operation(environ: dict[str, Any]) -> tuple[str, str]:
         for verb, pattern, operation in _LAMBDA:
             if verb == method and (named := re.fullmatch(pattern, found[1])):
                 return operation, named[1] if named.groups() else ""
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return target.rpartition(".")[2], ""
     if "/s3/" in environ.get("HTTP_AUTHORIZATION", "") and method in ("HEAD", "PUT"):
         verb = {"HEAD": "Head", "PUT": "Put"}[method]
         return verb + ("Object" if "/" in path.strip("/") else "Bucket"), ""

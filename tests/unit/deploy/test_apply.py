@@ -220,15 +220,6 @@ def test_an_image_is_created_and_then_left_alone(manifest: Write, deploy: Deploy
     assert not deploy(manifest(**image)).changed
 
 
-def test_the_package_type_is_refused_before_anything_is_changed(
-    manifest: Write, deploy: Deploy, front: Any, key: str
-) -> None:
-    deploy(manifest(key=key))
-    with pytest.raises(DeployRefused, match="package type"):
-        deploy(manifest(codeSourceType="CODE_SOURCE_TYPE_IMAGE", s3=None, imageUri=IMAGE))
-    assert front.calls == ["GetFunction"]
-
-
 @pytest.mark.parametrize(
     ("before", "after", "calls"),
     [

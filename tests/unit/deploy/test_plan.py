@@ -13,13 +13,15 @@ from planton_build.deploy.plan import (
     Change,
     CreateFunction,
     DeleteConcurrency,
+    DeleteFunction,
     PutConcurrency,
+    RequireCode,
     UpdateCode,
     UpdateConfiguration,
+    WaitGone,
     WaitSettled,
     plan,
 )
-from planton_build.errors import DeployRefused
 from planton_build.manifest.code_source import ImageSource, S3Source
 from planton_build.manifest.document import Manifest
 
@@ -135,10 +137,18 @@ def test_code_that_does_not_say_what_it_is_is_sent_with_a_note(desired: DesiredF
 def test_an_image_of_the_same_digest_or_name_is_the_same(desired: DesiredFunction) -> None:
     image = replace(desired, package="Image", code=ImageSource(URI), code_sha256="ab" * 32)
     assert plan(image, same(image)).empty
-    assert plan(image, same(image, image_uri="host/other:tag")).empty
+    assert plan(image, same(image, image_uri=URI.partition("@")[0] + ":tag")).empty
+    assert plan(image, same(image, image_uri="")).empty
     assert plan(image, same(image, code_sha256="cd" * 32)).empty
     moved = same(image, code_sha256="cd" * 32, image_uri="host/other:tag")
     assert plan(image, moved).steps == (UpdateCode(), WaitSettled())
+
+
+@pytest.mark.parametrize("uri", ["host/other:tag", "host:5000/render", URI.replace("eu-west", "eu-east")])
+def test_the_same_image_in_another_repository_is_another_code(desired: DesiredFunction, uri: str) -> None:
+    """Lambda fetches an image again after a while: from the repository that the function names."""
+    image = replace(desired, package="Image", code=ImageSource(URI), code_sha256="ab" * 32)
+    assert plan(image, same(image, image_uri=uri)).steps == (UpdateCode(), WaitSettled())
 
 
 def test_an_image_by_tag_is_never_taken_for_the_same(desired: DesiredFunction) -> None:
@@ -178,10 +188,57 @@ def test_turning_off_comes_first_and_turning_on_last(desired: DesiredFunction) -
     assert plan(on, same(on, memory_mb=512, reserved_concurrency=0)).steps[-1] == PutConcurrency(5)
 
 
-def test_the_package_type_cannot_change(desired: DesiredFunction) -> None:
-    image = replace(desired, package="Image", code=ImageSource(URI), code_sha256="ab" * 32)
-    with pytest.raises(DeployRefused, match="cannot change the package type"):
-        plan(image, same(desired))
+REPLACED = (RequireCode(), DeleteFunction(), WaitGone(), CreateFunction(), WaitSettled())
+
+
+def test_another_package_type_is_a_replacement(desired: DesiredFunction) -> None:
+    image = replace(
+        desired, package="Image", code=ImageSource(URI), code_sha256="ab" * 32, runtime="", handler=""
+    )
+    found = plan(image, same(desired))
+    assert found.replaces
+    assert found.steps == REPLACED
+    assert [(change.field, change.before, change.after) for change in found.changes] == [
+        ("package", "Zip", "Image"),
+        ("runtime", "python3.13", None),
+        ("handler", "app.handler", None),
+        ("code", "0" * 64, URI),
+    ]
+    assert "cannot change the package type" in found.notes[0]
+    assert all(lost in found.notes[1] for lost in ("versions and aliases", "URL", "resource policy", "tags"))
+    back = plan(desired, same(image))
+    assert back.steps == REPLACED
+    assert back.changes[0] == Change("package", "Image", "Zip")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "step", "shown"),
+    [
+        (None, None, None, False),
+        (None, 7, 7, False),
+        (None, 0, 0, False),
+        (-1, 7, None, True),
+        (3, 7, 3, True),
+        (7, 7, 7, False),
+        (0, None, 0, True),
+    ],
+)
+def test_a_replacement_restores_the_reservation(
+    desired: DesiredFunction, wanted: int | None, found: int | None, step: int | None, shown: bool
+) -> None:
+    wish = replace(desired, package="Image", code=ImageSource(URI), reserved_concurrency=wanted)
+    result = plan(wish, same(desired, reserved_concurrency=found))
+    assert result.steps == (*REPLACED, *(() if step is None else (PutConcurrency(step),)))
+    assert ("reserved_concurrency" in [change.field for change in result.changes]) is shown
+    assert any("reserved again" in note for note in result.notes) is (wanted is None and found is not None)
+
+
+def test_a_function_that_is_being_deleted_is_created_when_it_is_gone(desired: DesiredFunction) -> None:
+    found = plan(desired, same(desired, state="Deleting"))
+    assert found.steps == (WaitGone(), CreateFunction(), WaitSettled())
+    assert found.observed is None
+    assert not found.replaces
+    assert "still deleting" in found.notes[0]
 
 
 def test_an_update_in_progress_is_waited_for_first(desired: DesiredFunction) -> None:

@@ -59,6 +59,34 @@ def test_a_hint_takes_the_action_from_the_text() -> None:
     assert hint == "allow CreateNetworkInterface in a policy of the function's role"
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "The image manifest, config or layer media type for the source image x/y is not supported.",
+            "gzip layers",
+        ),
+        (
+            "Lambda does not have permission to access the ECR image. Check the ECR permissions.",
+            "ecr:GetDownloadUrlForLayer",
+        ),
+        (
+            "Source image x/y@sha256:00 does not exist. Provide a valid source image.",
+            "run `planton-build` again",
+        ),
+        ("Source image x/y is not valid. Provide a valid source image.", "of its own region"),
+        ("Please provide ImageUri when updating a function with packageType Image.", "deploy again"),
+        ("Please don't provide ImageUri when updating a function with packageType Zip.", "deploy again"),
+        (
+            "Lambda layers are not supported for functions created with container images.",
+            "what only a ZIP function has",
+        ),
+    ],
+)
+def test_what_lambda_says_about_images_has_a_hint(text: str, hint: str) -> None:
+    assert hint in (hint_for(answer("InvalidParameterValueException", text)) or "")
+
+
 def test_an_unknown_refusal_has_no_hint() -> None:
     assert hint_for(answer("InvalidParameterValueException", "who knows")) is None
 

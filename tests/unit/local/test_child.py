@@ -11,6 +11,7 @@ import pytest
 
 from planton_build.local import child
 from planton_build.local.child import IDENTITY_PATH, LocalApplication, proof
+from planton_build.local.registry_keeper import Keeper
 
 
 class Inner:
@@ -43,7 +44,7 @@ def ask(application: LocalApplication, path: str = "/", **environ: str) -> tuple
 
 
 def test_it_proves_who_it_is_with_the_callers_nonce() -> None:
-    application = LocalApplication(Inner(), "secret")
+    application = LocalApplication(Inner(), "secret", Keeper(Path("unused")))
     assert ask(application, f"{IDENTITY_PATH}?nonce=abc")[1] == proof("secret", "abc", os.getpid()).encode()
     assert ask(application, f"{IDENTITY_PATH}?nonce=abd")[1] != proof("secret", "abc", os.getpid()).encode()
     assert proof("other", "abc", 1) != proof("secret", "abc", 1)
@@ -52,7 +53,7 @@ def test_it_proves_who_it_is_with_the_callers_nonce() -> None:
 
 def test_the_account_is_the_access_key_id_when_it_is_one() -> None:
     inner = Inner()
-    application = LocalApplication(inner, "secret")
+    application = LocalApplication(inner, "secret", Keeper(Path("unused")))
     signed = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host"
     for key in ("111122223333", "AKIA1234", "1111222233334"):
         ask(application, HTTP_AUTHORIZATION=signed.format(key))
@@ -64,17 +65,17 @@ def test_the_account_is_the_access_key_id_when_it_is_one() -> None:
 )
 def test_a_web_page_that_rebound_its_name_gets_nothing(host: str) -> None:
     inner = Inner()
-    assert ask(LocalApplication(inner, "secret"), HTTP_HOST=host)[0].startswith("403")
+    assert ask(LocalApplication(inner, "secret", Keeper(Path("unused"))), HTTP_HOST=host)[0].startswith("403")
     assert inner.seen == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:43", "localhost:43", "localhost", "bucket.localhost:43"])
 def test_loopback_names_are_served(host: str) -> None:
-    assert ask(LocalApplication(Inner(), "secret"), HTTP_HOST=host) == ("200 OK", b"moto")
+    assert ask(LocalApplication(Inner(), "secret", Keeper(Path("unused"))), HTTP_HOST=host) == ("200 OK", b"moto")
 
 
 def test_every_request_counts_as_use() -> None:
-    application = LocalApplication(Inner(), "secret")
+    application = LocalApplication(Inner(), "secret", Keeper(Path("unused")))
     application.last_request = -1.0
     ask(application)
     assert application.last_request >= 0
@@ -90,7 +91,7 @@ def state_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_server_that_nobody_uses_ends(state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    application = LocalApplication(Inner(), "secret")
+    application = LocalApplication(Inner(), "secret", Keeper(Path("unused")))
     application.last_request -= child.IDLE_SECONDS + 1
     stopped: list[bool] = []
     child._watch(state_file, "secret", application, lambda: stopped.append(True))
@@ -101,7 +102,7 @@ def test_a_server_that_nobody_uses_ends(state_file: Path, monkeypatch: pytest.Mo
 def test_the_log_is_bounded(state_file: Path, tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(log, bytes(child.LOG_BYTES + 1))
-    child._watch(state_file, "secret", LocalApplication(Inner(), "secret"), lambda: None, log)
+    child._watch(state_file, "secret", LocalApplication(Inner(), "secret", Keeper(Path("unused"))), lambda: None, log)
     os.write(log, b"goes on")
     os.close(log)
     assert (tmp_path / "log").read_bytes() == b"goes on"

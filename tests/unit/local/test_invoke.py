@@ -8,7 +8,7 @@ import pytest
 
 from planton_build.errors import InvocationFailed
 from planton_build.local.function import RunnableFunction
-from planton_build.local.invoke import FunctionError, Invocation, _exit_text, _handed_in, invoke
+from planton_build.local.invoke import FunctionError, Invocation, _exit_text, handed_in, invoke
 from planton_build.local.runtime_api import MAX_PAYLOAD
 from planton_build.local.server import LocalAws
 
@@ -38,7 +38,7 @@ def test_an_event_that_lambda_would_not_take_is_refused(payload: bytes, message:
     ],
 )
 def test_an_error_object_is_read_whatever_it_is(body: bytes, expected: tuple[object, ...]) -> None:
-    error = _handed_in(body)
+    error = handed_in(body)
     assert (error.type, error.message, error.stack) == expected
 
 
@@ -51,7 +51,7 @@ def test_an_error_object_is_read_whatever_it_is(body: bytes, expected: tuple[obj
     ],
 )
 def test_an_import_error_says_what_to_do(message: str, hint: str) -> None:
-    error = _handed_in(
+    error = handed_in(
         json.dumps({"errorType": "Runtime.ImportModuleError", "errorMessage": message}).encode()
     )
     assert hint in (error.hint or "")

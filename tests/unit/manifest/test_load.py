@@ -461,7 +461,11 @@ def test_a_field_that_cannot_be_read_is_not_called_missing_too(minimal: Minimal,
             "spec.role_arn.value_from.kind",
             "`AwsIamRole`",
         ),
-        ({"imageUri": "x"}, "spec: when code_source_type is S3", "Remove `imageUri`"),
+        (
+            {"imageUri": "x"},
+            "spec: when code_source_type is S3",
+            "planton-build, which puts `s3` in the place of `imageUri`",
+        ),
     ],
 )
 def test_a_finding_names_the_field_and_the_remedy(
@@ -573,6 +577,9 @@ def test_a_merge_of_anything_but_mappings_is_refused(minimal: Minimal, findings:
             {"codeSourceType": "CODE_SOURCE_TYPE_IMAGE", "s3": None, "runtime": None, "handler": None},
             id="image without uri",
         ),
+        pytest.param({"imageUri": "x"}, id="switched from an image"),
+        pytest.param({"imageUri": "x", "s3": None}, id="switched from an image, never a ZIP"),
+        pytest.param({"codeSourceType": "CODE_SOURCE_TYPE_IMAGE"}, id="switched to an image"),
     ],
 )
 def test_a_missing_code_source_can_be_built_but_not_deployed(
@@ -591,12 +598,7 @@ def test_a_missing_code_source_can_be_built_but_not_deployed(
 @pytest.mark.parametrize(
     ("spec", "rules"),
     [
-        pytest.param({"imageUri": "x"}, [S3_RULE], id="S3 and image"),
-        pytest.param(
-            {"codeSourceType": "CODE_SOURCE_TYPE_IMAGE"},
-            [IMAGE_RULE],
-            id="IMAGE and s3",
-        ),
+        pytest.param({"imageUri": "x", "handler": None}, [S3_RULE], id="S3 and image, no handler"),
         pytest.param({"codeSourceType": None, "imageUri": "x"}, ["code_source.ambiguous"], id="both"),
         pytest.param({"codeSourceType": None, "runtime": None}, ["required"], id="no runtime"),
         pytest.param({"codeSourceType": None, "handler": None}, ["required"], id="no handler"),
@@ -630,8 +632,8 @@ def test_another_name_than_the_metadata_is_a_warning(minimal: Minimal, write: Wr
         (
             "two-code-sources",
             ManifestInvalid,
-            "s3_requires_runtime_handler_and_excludes_image",
-            15,
+            "code_source.ambiguous",
+            14,
             13,
         ),
     ],

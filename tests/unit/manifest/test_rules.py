@@ -110,7 +110,7 @@ def test_a_rule_over_the_spec_points_to_the_field_to_change(minimal: Minimal, fi
     order = ["apiVersion", "kind", "metadata", "name", "spec", *document["spec"]]
     assert finding.line is not None
     assert finding.line > order.index("imageUri")
-    assert "remove `imageUri`" in (finding.hint or "").lower().replace("imageuri", "imageUri")
+    assert "in the place of `imageUri`" in (finding.hint or "")
     assert "set `runtime`" in (finding.hint or "")
 
 

@@ -13,11 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from planton_build.errors import ManifestChanged, ManifestNotWritable, PlantonError, WriteBackRefused
+from planton_build.errors import (
+    ManifestChanged,
+    ManifestNotWritable,
+    NotDeployable,
+    PlantonError,
+    WriteBackRefused,
+)
 from planton_build.manifest import writeback
 from planton_build.manifest.code_source import CodeSource, ImageSource, S3Source
 from planton_build.manifest.document import Manifest
+from planton_build.manifest.load import read_manifests, require_deployable
 from planton_build.manifest.model import AwsLambda
+from planton_build.manifest.references import Dialect
 from planton_build.manifest.writeback import edited, write_back
 
 FILE = Path("lambda.yaml")
@@ -148,16 +156,39 @@ BLOCK = [
         "spec:\n  codeSourceType: 1\n  imageUri: x  # was\n  handler: h\n",
         UNVERSIONED,
         "spec:\n  codeSourceType: 1\n  s3:\n    bucket: artifacts\n    key: fn/sha256-2f1c.zip\n"
-        '  imageUri: ""  # was\n  handler: h\n',
-        id="an image is emptied in place",
+        "  handler: h\n",
+        id="an image goes with its line",
+    ),
+    pytest.param(
+        "spec:\n  codeSourceType: 2\n  # where the code is\n  imageUri: >-\n    x\n    # a line of it\n"
+        "      # nested, behind\n\n  # outer\n  handler: h\n",
+        UNVERSIONED,
+        "spec:\n  codeSourceType: CODE_SOURCE_TYPE_S3\n  s3:\n    bucket: artifacts\n"
+        "    key: fn/sha256-2f1c.zip\n  # where the code is\n\n  # outer\n  handler: h\n",
+        id="an image of several lines goes with all of them",
+    ),
+    pytest.param(
+        "spec:\n  codeSourceType: 2\n  description: |\n    text\n  imageUri: x\n"
+        "      # nested\n\n   # deeper\n",
+        UNVERSIONED,
+        "spec:\n  codeSourceType: CODE_SOURCE_TYPE_S3\n  s3:\n    bucket: artifacts\n"
+        "    key: fn/sha256-2f1c.zip\n  description: |\n    text\n  # nested\n\n  # deeper\n",
+        id="a comment nested behind an image does not become a line of the text before",
+    ),
+    pytest.param(
+        "base: &b\n  imageUri: y\nspec:\n  <<: *b\n  codeSourceType: 2\n  imageUri: x # was\n",
+        UNVERSIONED,
+        "base: &b\n  imageUri: y\nspec:\n  <<: *b\n  codeSourceType: CODE_SOURCE_TYPE_S3\n  s3:\n"
+        '    bucket: artifacts\n    key: fn/sha256-2f1c.zip\n  imageUri: "" # was\n',
+        id="an image before a merged one is emptied in place",
     ),
     pytest.param(
         "spec:\n  codeSourceType: 2\n  # where the code is\n  s3:  # here\n    bucket: b\n    # between\n"
         "    key: k\n    # inner\n\n  # outer\n  handler: h\n",
         IMAGE,
-        f"spec:\n  codeSourceType: 2\n  imageUri: {IMAGE.image_uri}\n  # where the code is\n\n  # outer\n"
-        "  handler: h\n",
-        id="comments around a removed s3 stay, those inside go",
+        f"spec:\n  codeSourceType: 2\n  imageUri: {IMAGE.image_uri}\n  # where the code is\n  # between\n"
+        "  # inner\n\n  # outer\n  handler: h\n",
+        id="comments on lines of their own stay when s3 goes",
     ),
     pytest.param(
         "spec:\n  handler: h\n  s3:\n    bucket: b",
@@ -314,8 +345,8 @@ BLOCK += [
     pytest.param(
         "spec:\n  codeSourceType: 2\n  s3:\n    bucket: b\n\n    # inner\n\n  imageUri: x\n",
         IMAGE,
-        f"spec:\n  codeSourceType: 2\n\n  imageUri: {IMAGE.image_uri}\n",
-        id="a comment inside s3 behind a blank line goes with it",
+        f"spec:\n  codeSourceType: 2\n\n  # inner\n\n  imageUri: {IMAGE.image_uri}\n",
+        id="a comment nested in s3 behind a blank line stays",
     ),
     pytest.param(
         "spec:\n  runtime: &r handler\n  codeSourceType: 2\n  imageUri:\n  *r : h\n  ?x: y\n",
@@ -446,8 +477,22 @@ FLOW = [
     pytest.param(
         "spec: {codeSourceType: 1, imageUri: u, ? s3 : {bucket: b, ? key\n : k}}\n",
         UNVERSIONED,
-        'spec: {codeSourceType: 1, imageUri: "", ? s3 : {bucket: artifacts, ? key\n : fn/sha256-2f1c.zip}}\n',
+        "spec: {codeSourceType: 1, ? s3 : {bucket: artifacts, ? key\n : fn/sha256-2f1c.zip}}\n",
         id="explicit keys",
+    ),
+    pytest.param(
+        "spec: {codeSourceType: 2, s3: { # of the team\n    # ask first\n    bucket: b}, handler: h}\n",
+        IMAGE,
+        f"spec: {{codeSourceType: 2, imageUri: {IMAGE.image_uri}, \n    # ask first\n    handler: h}}\n",
+        id="a comment inside braces stays when they go",
+    ),
+    pytest.param(
+        '{"spec": {\n  "codeSourceType": "CODE_SOURCE_TYPE_IMAGE",\n  "handler": "h",\n'
+        '  "imageUri": "x"\n}}\n',
+        UNVERSIONED,
+        '{"spec": {\n  "codeSourceType": "CODE_SOURCE_TYPE_S3",\n'
+        '  "s3": {"bucket": "artifacts", "key": "fn/sha256-2f1c.zip"},\n  "handler": "h"\n}}\n',
+        id="JSON: an image that is the last goes with the comma before it",
     ),
     pytest.param(
         "spec: {handler: h\n  , s3: {bucket: b, key: k} # S\n  , codeSourceType: 2\n  , imageUri: x}\n",
@@ -633,6 +678,65 @@ def test_a_document_that_is_not_there_is_refused() -> None:
 
 
 # Files.
+
+
+SWITCHED = """\
+# The invoice renderer.
+apiVersion: {dialect}
+kind: AwsLambda
+metadata:
+  name: invoice-render
+spec:
+{region}  functionName: invoice-render
+  roleArn:
+    value: arn:aws:iam::123456789012:role/invoice
+  # ZIP or image?
+  codeSourceType: CODE_SOURCE_TYPE_S3
+  # where the code is
+  s3:  # from the build
+    bucket: artifacts
+    key: fn/sha256-2f1c.zip
+    objectVersion: v9
+  # what it runs on
+  runtime: python3.12
+  handler: invoices.app.handler
+"""
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+@pytest.mark.parametrize("snake", [False, True], ids=["camelCase", "snake_case"])
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_one_line_switches_to_an_image_and_another_one_back(
+    dialect: str, snake: bool, line_break: str, tmp_path: Path
+) -> None:
+    region = "  region: eu-west-1\n" if dialect == Dialect.PLANTON else ""
+    text = SWITCHED.format(dialect=dialect, region=region).replace("\n", line_break)
+    if snake:
+        for field in ("functionName", "roleArn", "codeSourceType", "objectVersion"):
+            text = text.replace(field, "".join(f"_{one.lower()}" if one.isupper() else one for one in field))
+    path = tmp_path / "lambda.yaml"
+
+    def switch(before: str, after: str, source: CodeSource) -> None:
+        path.write_bytes(path.read_bytes().replace(before.encode(), after.encode()))
+        (found,) = read_manifests(path)
+        with pytest.raises(NotDeployable, match="no complete code source"):
+            require_deployable(found)
+        write_back([(found, source)])
+        require_deployable(read_manifests(path)[0])
+
+    path.write_bytes(text.encode())
+    switch("TYPE_S3", "TYPE_IMAGE", IMAGE)
+    uri = f"  {'image_uri' if snake else 'imageUri'}: {IMAGE.image_uri}"
+    lines = [
+        line for line in text.split(line_break) if not line.startswith(("    b", "    k", "    o", "  s3"))
+    ]
+    lines.insert(next(number for number, line in enumerate(lines) if "TYPE_S3" in line) + 1, uri)
+    assert path.read_bytes().decode() == line_break.join(lines).replace("TYPE_S3", "TYPE_IMAGE")
+    switch("TYPE_IMAGE", "TYPE_S3", S3)
+    back = path.read_bytes().decode()
+    assert sorted(back.split(line_break)) == sorted(
+        text.replace("s3:  # from the build", "s3:").split(line_break)
+    )
 
 
 def manifest(path: Path, index: int = 0, digest: str | None = None) -> Manifest:

@@ -1,7 +1,8 @@
 """Write-back on random documents in random styles, checked by PyYAML's loader and by the printer's memory.
 
 `Press` prints a document and remembers the owner of every character: a value of the code source, the rest of
-the `s3` entry, a comma between entries of `spec`, or something else. No edit may remove the last kind.
+the `s3` or the `image_uri` entry, a comma between entries of `spec`, or something else. No edit may remove
+the last kind, nor that of the entry that stays, nor any comment that has a line of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,8 @@ CAMEL = {
     "memory_mb": "memoryMb",
     "kms_key_arn": "kmsKeyArn",
 }
+ENTRIES = {"s3": "s3", "image_uri": "image"}
+"""The owners of entries that go when the code source becomes another kind."""
 CODE_FIELDS = ("code_source_type", "image_uri", "bucket", "key", "object_version")
 PLAIN = [
     "abc",
@@ -108,7 +112,8 @@ class Press:
     kinds: list[str] = field(default_factory=list)
     ground: str = "other"
     anchors: list[str] = field(default_factory=list)
-    behind_s3: int = 99
+    behind_code: int = 99
+    code: str = "s3"
     tabs: bool = True
     count: int = 0
     depth: int = 0
@@ -140,11 +145,11 @@ class Press:
         while self.chance(0.15):
             blank = self.chance(0.4)
             column = min(self.random.choice([0, indent, indent + 2, indent + 1]), most)
-            if not blank and column <= self.behind_s3:
-                self.behind_s3 = 99
+            if not blank and column <= self.behind_code:
+                self.behind_code = 99
             line = self.random.choice(["", " " * min(indent, most)]) if blank else " " * column
             line += "" if blank else self.random.choice(COMMENTS)
-            self.put(line + self.line_break, "s3" if self.behind_s3 < 99 else None)
+            self.put(line + self.line_break, self.code if self.behind_code < 99 else None)
 
     def anchor(self, *, hidden: bool) -> None:
         """Print an anchor at times. No alias uses a hidden one, in a code source, but in a wild press."""
@@ -230,9 +235,9 @@ class Press:
         """Print entries, each from the start of its line to its line break. Returns as `scalar`, or 99."""
         for name, value in entries.items():
             self.between(indent, most=most)
-            self.behind_s3 = 99
+            self.behind_code = 99
             ground = self.ground
-            self.ground = "s3" if name == "s3" else ground
+            self.ground = ENTRIES.get(name, ground)
             self.put(" " * indent)
             if self.chance(0.06) and not self.wild:
                 self.put("? " + self.key(name))
@@ -245,8 +250,8 @@ class Press:
                 most = self.block_value(name, value, indent)
             self.tabs = True
             self.ground = ground
-            if name == "s3":
-                self.behind_s3 = indent
+            if name in ENTRIES:
+                self.behind_code, self.code = indent, ENTRIES[name]
         return most
 
     def block_value(self, name: str, value: Any, indent: int) -> int:
@@ -305,7 +310,7 @@ class Press:
         brackets = "{}" if isinstance(value, dict) else "[]"
         pairs = list(value.items()) if isinstance(value, dict) else [(name, item) for item in value]
         self.put(brackets[0])
-        owners = ["s3" if key == "s3" and name == "spec" else None for key, _ in pairs] + [None]
+        owners = [ENTRIES.get(key) if name == "spec" else None for key, _ in pairs] + [None]
         self.gap(indent, lines, None, owners[0])
         for number, (key, item) in enumerate(pairs):
             ground = self.ground
@@ -335,7 +340,8 @@ class Press:
                 self.put(" " * indent + self.random.choice(COMMENTS) + self.line_break)
             self.put(" " * indent, after)
         else:
-            self.put(self.random.choice(["", " ", " ", "  "]), before or after)
+            owner = "comma" if before and after else before or after
+            self.put(self.random.choice(["", " ", " ", "  "]), owner)
 
 
 @dataclass(frozen=True)
@@ -486,7 +492,7 @@ def assert_only_code_source_differs(before: str, after: str, index: int, source:
 
 def assert_others_bytes_stay(printed: Printed, source: CodeSource) -> None:
     result = proven_edit(printed.text, printed.index, source, FILE)
-    allowed = {"value"} if isinstance(source, S3Source) else {"value", "s3", "comma"}
+    allowed = {"value", "comma", "image" if isinstance(source, S3Source) else "s3"}
     rebuilt, position = "", 0
     for change in result.changes:
         removed = printed.text[change.start : change.end]
@@ -499,6 +505,12 @@ def assert_others_bytes_stay(printed: Printed, source: CodeSource) -> None:
         rebuilt += printed.text[position : change.start] + change.new
         position = change.end
     assert rebuilt + printed.text[position:] == result.text
+    assert own_lines(result.text) == own_lines(printed.text)
+
+
+def own_lines(text: str) -> list[str]:
+    """Return the comments that have lines of their own, in order."""
+    return [line.strip() for line in re.split("\r\n|\n|\r", text) if line.strip() in COMMENTS]
 
 
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from planton_build.errors import (
     SeveralErrors,
     SourceInvalid,
 )
-from planton_build.project.discovery import find_manifests, load_projects
+from planton_build.project.discovery import OS_ONLY, find_manifests, load_projects
 from planton_build.project.sources import source_files
 
 PROJECTS = Path(__file__).parents[2] / "projects"
@@ -240,6 +240,50 @@ def test_container_images_are_left_alone_unless_named_or_alone(plant, manifest):
     for paths in ([root / "image"], [root / "zip.yaml", root / "image/image.yaml"]):
         with pytest.raises(RuntimeUnsupported, match="b runs from a container image"):
             load(*paths)
+
+
+def test_an_image_is_built_for_the_runtime_and_the_handler_of_manifest_or_options(plant, manifest):
+    own = {**IMAGE, "runtime": "python3.13", "handler": "app.handler"}
+    options = '[function.b]\nruntime = "python3.12"\nhandler = "other.main"\n'
+    root = plant(
+        {"a.yaml": manifest("a", **own), "b.yaml": manifest("b", **IMAGE), "planton.toml": options}
+    )
+    found = {project.name: project for project in load(root)}
+    assert {name: (one.target.runtime, one.handler) for name, one in found.items()} == {
+        "a": ("python3.13", "app.handler"),
+        "b": ("python3.12", "other.main"),
+    }
+    assert all(project.is_image for project in found.values())
+    assert found["a"].options.repository == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a"
+
+
+def test_a_dockerfile_makes_an_image_without_a_runtime(plant, manifest):
+    root = plant(
+        {"a.yaml": manifest("a", **IMAGE), "Dockerfile": "FROM x", "planton.toml": 'dockerfile = "Dockerfile"'}
+    )
+    (project,) = load(root)
+    assert (project.target.runtime, project.options.dockerfile) == (OS_ONLY, root / "Dockerfile")
+
+
+def test_an_image_with_a_runtime_needs_a_handler(plant, manifest):
+    root = plant({"a.yaml": manifest("a", **{**IMAGE, "runtime": "python3.13"})})
+    with pytest.raises(ConfigInvalid, match="has no handler"):
+        load(root)
+
+
+def test_paths_of_images_are_relative_to_the_file_they_stand_in(plant, manifest):
+    own = {**IMAGE, "runtime": "python3.13", "handler": "app.handler"}
+    options = 'base-image = "oci:../base"\ndocker-secrets = { netrc = "secrets/netrc" }\n'
+    root = plant({"f/a.yaml": manifest("a", **own), "f/planton.toml": options})
+    (project,) = load(root / "f")
+    assert project.options.base_image == f"oci:{root / 'base'}"
+    assert project.options.docker_secrets == {"netrc": root / "f/secrets/netrc"}
+
+
+def test_a_dockerfile_that_is_not_there_is_a_mistake(plant, manifest):
+    root = plant({"a.yaml": manifest("a", **IMAGE), "planton.toml": 'dockerfile = "Dockerfile"'})
+    with pytest.raises(ConfigInvalid, match="Dockerfile of a does not exist"):
+        load(root)
 
 
 def test_the_defect_symlink_out():

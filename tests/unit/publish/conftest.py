@@ -27,6 +27,27 @@ def _front_module() -> ModuleType:
     return module
 
 
+def _registry_module() -> ModuleType:
+    """Load the real registry, and the proxy that breaks it, of the tests of the room `registry`."""
+    path = Path(__file__).parent.parent / "registry" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("planton_tests_registry", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_registry = _registry_module()
+upstream, proxy = _registry.upstream, _registry.proxy
+
+
+@pytest.fixture
+def make_image() -> Any:
+    """Make an image of layers that are noise."""
+    return _registry.make_image
+
+
 @pytest.fixture(autouse=True)
 def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):

@@ -21,9 +21,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planton_build.errors import ImageMismatch, ImageUnavailable
+from planton_build.errors import ImageInvalid, ImageMismatch, ImageUnavailable
+from planton_build.oci.documents import DOCUMENT_LIMIT
+from planton_build.oci.media_types import INDEXES, MANIFESTS
 from planton_build.registry.reference import Reference, parse_reference
-from planton_build.registry.resolve import INDEXES, MANIFEST_LIMIT, MANIFESTS, resolve
+from planton_build.registry.resolve import resolve
 
 REPOSITORY = "sam/build-python3.13"
 COMPONENTS = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", fullmatch=True).filter(lambda c: len(c) < 40)
@@ -375,17 +377,18 @@ def test_an_index_without_the_architecture_says_what_there_is(server: Server) ->
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b" " * (MANIFEST_LIMIT + 1), "more than 4 MiB"),
+        (b" " * (DOCUMENT_LIMIT + 1), "more than 4 MiB"),
         (b"[" * 100_000, "is no JSON"),
         (b"[]", "is no JSON object"),
-        (b'{"mediaType": "application/vnd.oci.image.index.v1+json", "manifests": 3}', "only for nothing"),
+        (b'{"mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}', "only for nothing"),
+        (b'{"mediaType": "application/vnd.oci.image.index.v1+json", "manifests": 3}', "has no list"),
         (b'{"mediaType": "application/vnd.docker.distribution.manifest.v1+json"}', "is no manifest"),
-        (b'{"mediaType": 5}', "is no manifest"),
+        (b'{"mediaType": 5}', "has no list"),
     ],
 )
 def test_a_hostile_answer_is_refused_and_named(server: Server, content: bytes, said: str) -> None:
     server.has("latest", content)
-    with pytest.raises((ImageUnavailable, ImageMismatch), match=said):
+    with pytest.raises((ImageUnavailable, ImageMismatch, ImageInvalid), match=said):
         resolve(name_on(server), machine="x86_64")
 
 

@@ -1,0 +1,80 @@
+"""What the store remembers of builds: artifacts and notes, under the key of all that decided them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from planton_build.artifact import (
+    AnyArtifact,
+    Artifact,
+    BytecodeSize,
+    FileSize,
+    ImageArtifact,
+    PackageShare,
+)
+from planton_build.cache import Store
+
+
+def recorded(store: Store, key: str) -> tuple[AnyArtifact, list[str]] | None:
+    """Return the artifact of an earlier build with this key, when it is still whole, and its notes."""
+    record = store.record("builds", key)
+    if record is None:
+        return None
+    notes = list(record["notes"])
+    if "base" in record["artifact"]:
+        image = _image(record["artifact"], store)
+        return None if image is None else (image, notes)
+    path = store.blob("artifacts", record["artifact"]["sha256"])
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    artifact = Artifact(**_facts(record["artifact"]), path=path)
+    if [status.st_size, status.st_mtime_ns] != record["stat"]:
+        if not store.intact("artifacts", artifact.sha256):
+            return None
+        # Another build has made the same file anew: hash it once, not always.
+        remember(store, key, artifact, notes)
+    return artifact, notes
+
+
+def remember(store: Store, key: str, artifact: AnyArtifact, notes: Sequence[str]) -> None:
+    """Keep an artifact's facts under a key."""
+    status = artifact.path.stat()
+    value = {
+        field.name: _plain(getattr(artifact, field.name))
+        for field in fields(artifact)
+        if field.name not in ("path", "image")
+    }
+    found = [status.st_size, status.st_mtime_ns]
+    store.put_record("builds", key, {"artifact": value, "stat": found, "notes": list(notes)})
+
+
+def _image(value: dict[str, Any], store: Store) -> ImageArtifact | None:
+    from planton_build.imaging.kept import kept_image
+
+    image = kept_image(store, f"sha256:{value['sha256']}", value["base"])
+    if image is None:
+        return None
+    facts = {**_facts(value), "base": value["base"], "image": image}
+    return ImageArtifact(**facts, path=store.blob("blobs", value["sha256"]))
+
+
+def _facts(value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **value,
+        "packages": tuple(PackageShare(**share) for share in value["packages"]),
+        "largest": tuple(FileSize(**file) for file in value["largest"]),
+        "bytecode": BytecodeSize(**value["bytecode"]),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, PackageShare | FileSize | BytecodeSize):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return value
