@@ -56,13 +56,13 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What all builds of a run share. `ecosystems` makes a language family's ecosystem by its name, `imaging`
-    the images."""
+    """What all builds of a run share. `ecosystems` gives a language family's ecosystem by its name, `imaging`
+    what makes images; it is called for image functions only."""
 
     store: Store
     ecosystems: Callable[[str], Ecosystem | None]
     listener: Listener
-    imaging: Imaging
+    imaging: Callable[[], Imaging]
     jobs: int = 2
 
 
@@ -86,8 +86,8 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
     contents = [_content_of(file) for file in sources]
     layers = _layers(project, workshop.store)
     beside = [sorted(one) for one in layers] if layers is not None else None
-    base = workshop.imaging.base_of(project) if project.is_image else None
-    form = workshop.imaging.fingerprint(project, base) if base is not None else None
+    base = workshop.imaging().base_of(project) if project.is_image else None
+    form = workshop.imaging().fingerprint(project, base) if base is not None else None
 
     def key_now() -> str:
         return _key(project, dependencies.fingerprint, sources, contents, [beside, form])
@@ -115,7 +115,7 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
 def _from_dockerfile(project: FunctionProject, dockerfile: Path, workshop: Workshop) -> Built:
     """Let the engine build the Dockerfile, unless the store has the image that came of the same context."""
     started = time.perf_counter()
-    recipe = workshop.imaging.recipe(project, dockerfile)
+    recipe = workshop.imaging().recipe(project, dockerfile)
     key = key_of(_FORMAT, __version__, recipe.fingerprint)
     known = recorded(workshop.store, key)
     artifact, notes = known or recipe.built()
@@ -145,7 +145,7 @@ def lock(project: FunctionProject, workshop: Workshop) -> Dependencies:
 
 def lock_images(project: FunctionProject, workshop: Workshop) -> Path | None:
     """Read or make the lock of the images that a function is built on; return its file if it has one."""
-    return workshop.imaging.lock(project) if project.is_image else None
+    return workshop.imaging().lock(project) if project.is_image else None
 
 
 def ecosystem_of(project: FunctionProject, workshop: Workshop) -> Ecosystem:
@@ -228,7 +228,7 @@ def _assemble(
     shares = shares_of(members, versions)
     notes = _audit(project, members, versions, workshop)
     if base is not None:
-        return workshop.imaging.assembled(project, base, members, shares, notes)
+        return workshop.imaging().assembled(project, base, members, shares, notes)
     largest = largest_of(members)
     # Before the writing: an artifact over the limit is not worth a second of it.
     report = SizeReport(sum(member.size for member in members), shares, largest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from planton_build.cli.console import Console
 from planton_build.errors import ConfigInvalid, FunctionUnknown, InvocationFailed, PlantonError
 
 if TYPE_CHECKING:
+    from planton_build.local.invoke import Invocation
     from planton_build.manifest.document import Manifest
 
 
@@ -67,38 +69,13 @@ def run_local(
     console: Console, name: str, event: bytes, paths: Sequence[Path], *, any_python: bool
 ) -> PlantonError | None:
     """Run a function that is deployed to the embedded AWS; return what went wrong inside it."""
-    from planton_build.local.function import fetch_function
-    from planton_build.local.invoke import invoke
-    from planton_build.local.prepare import account_of, region_of
-    from planton_build.local.server import ensure_server
-    from planton_build.manifest.code_source import ImageSource, S3Source
+    from planton_build.manifest.model import CodeSourceType
 
     manifest = _manifest_of(name, paths)
-    spec, state = manifest.model.spec, state_folder()
-    local = ensure_server(state, start=False)
-    code = (
-        S3Source(spec.s3.bucket, spec.s3.key, spec.s3.object_version or None)
-        if spec.s3
-        else ImageSource(spec.image_uri)
-    )
-    with tempfile.TemporaryDirectory(prefix="planton-artifact-") as folder:
-        function = fetch_function(
-            local,
-            name,
-            code=code,
-            region=region_of(manifest),
-            folder=Path(folder),
-            account=account_of(manifest),
-        )
-        outcome = invoke(
-            function,
-            event,
-            local=local,
-            state=state,
-            any_python=any_python,
-            on_log=console.log,
-            listen=console.listen,
-        )
+    if manifest.model.spec.code_source_type is CodeSourceType.IMAGE:
+        outcome = _from_image(console, manifest, event)
+    else:
+        outcome = _from_zip(console, manifest, event, any_python=any_python)
     if console.as_json:
         console.json(
             {
@@ -118,6 +95,69 @@ def run_local(
     except InvocationFailed as error:
         return error
     return None
+
+
+def _from_zip(console: Console, manifest: Manifest, event: bytes, *, any_python: bool) -> Invocation:
+    """Run a function's ZIP on a Python of this machine."""
+    from planton_build.local.function import fetch_function
+    from planton_build.local.invoke import invoke
+    from planton_build.local.prepare import account_of, region_of
+    from planton_build.local.server import ensure_server
+    from planton_build.manifest.code_source import S3Source
+    from planton_build.manifest.model import S3Code
+
+    spec, state = manifest.model.spec, state_folder()
+    local = ensure_server(state, start=False)
+    code = spec.s3 or S3Code()
+    with tempfile.TemporaryDirectory(prefix="planton-artifact-") as folder:
+        function = fetch_function(
+            local,
+            spec.function_name,
+            code=S3Source(code.bucket, code.key, code.object_version or None),
+            region=region_of(manifest),
+            folder=Path(folder),
+            account=account_of(manifest),
+        )
+        return invoke(
+            function,
+            event,
+            local=local,
+            state=state,
+            any_python=any_python,
+            on_log=console.log,
+            listen=console.listen,
+        )
+
+
+def _from_image(console: Console, manifest: Manifest, event: bytes) -> Invocation:
+    """Run a function's image on the container engine of this machine."""
+    from planton_build.local.image import fetched_image
+    from planton_build.local.invoke_image import invoke_image
+    from planton_build.local.prepare import account_of, region_of
+    from planton_build.local.registry import local_registries
+    from planton_build.local.server import ensure_server
+    from planton_build.manifest.code_source import ImageSource
+    from planton_build.manifest.model import Architecture
+
+    spec = manifest.model.spec
+    local = ensure_server(state_folder(), start=False)
+    with fetched_image(
+        local,
+        spec.function_name,
+        code=ImageSource(spec.image_uri),
+        architecture="arm64" if spec.architecture is Architecture.ARM64 else "x86_64",
+        region=region_of(manifest),
+        served_by=local_registries(local, os.environ),
+        account=account_of(manifest),
+    ) as function:
+        return invoke_image(
+            function,
+            event,
+            local=local,
+            environment=os.environ,
+            on_log=console.log,
+            listen=console.listen,
+        )
 
 
 def _json_or_text(payload: bytes) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from planton_build.errors import ConfigInvalid, LockOutdated, PlantonError, Seve
 
 if TYPE_CHECKING:
     from planton_build.ecosystems.python.locking import LockMode
+    from planton_build.imaging.imaging import Imaging
     from planton_build.pipeline import Workshop
     from planton_build.project.function import FunctionProject
     from planton_build.registry.registries import Registries
@@ -100,15 +102,20 @@ def open_workshop(
         store, mode=mode, jobs=count, listener=console.listen, environment=os.environ, **lock_options
     )
     upgrade = bool(lock_options.get("upgrade"))
-    imaging = Imaging(
-        store,
-        mode=mode,
-        listener=console.listen,
-        jobs=count,
-        upgrade=upgrade,
-        registries=registries or aws_registries(),
-        environment=os.environ,
-    )
+
+    @functools.cache
+    def imaging() -> Imaging:
+
+        return Imaging(
+            store,
+            mode=mode,
+            listener=console.listen,
+            jobs=count,
+            upgrade=upgrade,
+            registries=registries or aws_registries(),
+            environment=os.environ,
+        )
+
     return Workshop(store, made, console.listen, imaging, count)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planton_build.archive.gzipped import COMPRESSOR
 from planton_build.archive.member import Member
 from planton_build.artifact import BASE, ImageArtifact, PackageShare, bytecode_of, largest_of
 from planton_build.cache import Store
@@ -60,7 +61,8 @@ class Imaging:
     def fingerprint(self, project: FunctionProject, base: Base) -> object:
         """Return, as a JSON value, what decides a function's image besides its files."""
         options = project.options
-        return [_FORMAT, base.digest, base.name, options.entrypoint, options.layer_compression]
+        how = [options.layer_compression, COMPRESSOR]
+        return [_FORMAT, base.digest, base.name, options.entrypoint, how]
 
     def lock(self, project: FunctionProject) -> Path | None:
         """Lock the images that a function is built on; return the lock's file, or None if there is none."""

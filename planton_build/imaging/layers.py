@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from planton_build.archive import compress, gzipped
 from planton_build.archive.member import Member
 from planton_build.cache import Store, key_of
 from planton_build.oci.blobs import Descriptor, FileContent
@@ -54,7 +55,8 @@ class LayerMaker:
             (member.path, member.mode, member.sha256, *((member.file.name, member.offset) if spliced else ()))
             for member in members
         )
-        key = key_of("layer", _FORMAT, compression, ROOT, listing)
+        how = [gzipped.COMPRESSOR, *([compress.COMPRESSOR] if spliced else ())]
+        key = key_of("layer", _FORMAT, compression, how, ROOT, listing)
 
         def work() -> MadeLayer:
             return self._known(key) or self._made(key, members, compression, advanced)

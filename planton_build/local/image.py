@@ -14,10 +14,10 @@ from planton_build.local.registry import ServedBy
 from planton_build.local.server import DEFAULT_ACCOUNT, LocalAws
 from planton_build.manifest.code_source import ImageSource
 from planton_build.oci.image import Image
-from planton_build.registry.login import docker_login
+from planton_build.registry.client import is_loopback
 from planton_build.registry.pull import Repository
 from planton_build.registry.reference import parse_reference
-from planton_build.registry.session import Session, is_loopback
+from planton_build.registry.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,9 @@ def fetched_image(
     host = reference.host or ""
     address = served_by(host)
     place = urlsplit(address).netloc if address else host
-    with Session(host, login=docker_login(place), base_url=address) as session:
+    with Session(host, base_url=address) as session:
         repository = Repository(session, reference.repository)
-        image = repository.image(
-            reference.digest or reference.tag or "latest", architecture=architecture.lower()
-        )
+        image = repository.image(reference.digest or reference.tag or "latest", architecture=architecture)
         near = is_loopback(urlsplit(session.base).hostname)
         yield RunnableImage(
             name=configuration["FunctionName"],

@@ -18,7 +18,7 @@ from planton_build.local.image import RunnableImage
 from planton_build.local.invoke import FunctionError, Invocation, check_payload, handed_in
 from planton_build.local.server import LocalAws
 from planton_build.sandbox.engine import Engine, connect
-from planton_build.sandbox.serving import EMULATION_SLOWNESS, Served, Service, serve_once
+from planton_build.sandbox.serving import EMULATION_SLOWNESS, Served, Service, is_emulated, serve_once
 from planton_build.sandbox.strays import remove_strays
 
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
@@ -63,7 +63,7 @@ def _served(
     on_log: Callable[[str], None],
     listen: Listener,
 ) -> Invocation:
-    if not engine.runs(function.image.settings.architecture):
+    if is_emulated(engine, function.image):
         message = f"its processor is emulated here; it may take {EMULATION_SLOWNESS} times its timeout"
         listen(Note(function.name, message, "warning"))
     service = Service(

@@ -11,6 +11,7 @@ import http.client
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from planton_build.errors import Finding, LocalServerFailed, NotDeployable
@@ -20,7 +21,6 @@ from planton_build.local.registry import ServedBy
 from planton_build.local.server import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalAws
 from planton_build.manifest.document import Manifest
 from planton_build.manifest.model import S3Code
-from planton_build.registry.login import docker_login
 from planton_build.registry.pull import Repository
 from planton_build.registry.reference import parse_reference
 from planton_build.registry.session import Session
@@ -87,30 +87,42 @@ def require_code(
     findings = []
     with answering():
         for manifest in manifests:
-            spec = manifest.model.spec
-            missing = None
-            if spec.s3 is not None and not _has_object(
-                local, spec.s3, region_of(manifest), account_of(manifest)
-            ):
-                missing = f"s3://{spec.s3.bucket}/{spec.s3.key}", ("s3", "key"), "uploads it"
-            elif spec.s3 is None and spec.image_uri and not _has_image(spec.image_uri, served_by):
-                missing = f"image {spec.image_uri}", ("image_uri",), "pushes it"
+            missing = _missing(manifest, local, served_by)
             if missing is None:
                 continue
-            what, place, again = missing
-            position = manifest.position("spec", *place)
+            position = manifest.position("spec", *missing.place)
             findings.append(
                 Finding(
                     NotDeployable.code,
-                    f"the local AWS has no {what}: what it held is gone when it stops",
+                    f"the local AWS has no {missing.what}: what it held is gone when it stops",
                     manifest.path,
                     position.line if position else None,
                     position.column if position else None,
-                    f"run planton-build --local, which {again} again",
+                    f"run planton-build --local, which {missing.again} again",
                 )
             )
     if findings:
         raise NotDeployable(findings[0].message, findings=findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Code that is not there: its name, where the manifest has that, and what a build does about it."""
+
+    what: str
+    place: tuple[str, ...]
+    again: str
+
+
+def _missing(manifest: Manifest, local: LocalAws, served_by: ServedBy) -> _Missing | None:
+    spec = manifest.model.spec
+    code = spec.s3
+    if code is not None:
+        if not _has_object(local, code, region_of(manifest), account_of(manifest)):
+            return _Missing(f"s3://{code.bucket}/{code.key}", ("s3", "key"), "uploads it")
+    elif spec.image_uri and not _has_image(spec.image_uri, served_by):
+        return _Missing(f"image {spec.image_uri}", ("image_uri",), "pushes it")
+    return None
 
 
 def _has_image(uri: str, served_by: ServedBy) -> bool:
@@ -118,8 +130,10 @@ def _has_image(uri: str, served_by: ServedBy) -> bool:
     address = served_by(name.host) if name.host else None
     if name.host is None or address is None:
         return True
-    with Session(name.host, login=docker_login(urlsplit(address).netloc), base_url=address) as session:
-        return Repository(session, name.repository).has_manifest(name.digest or name.tag or "latest") is not None
+    with Session(name.host, base_url=address) as session:
+        return (
+            Repository(session, name.repository).has_manifest(name.digest or name.tag or "latest") is not None
+        )
 
 
 def _has_object(local: LocalAws, code: S3Code, region: str, account: str) -> bool:

@@ -64,7 +64,7 @@ def _checked(url: str) -> str:
     if not fits or parts.query or parts.fragment or parts.path.strip("/") or "@" in parts.netloc:
         raise ConfigInvalid(
             f"{VARIABLE} is no address of a registry",
-            hint="write http://127.0.0.1:5000, without a login: docker's own is used",
+            hint="write it as http://127.0.0.1:5000, without a login: it must serve everybody",
         )
     return f"{parts.scheme}://{parts.netloc}"
 

@@ -20,7 +20,7 @@ _SHOWN = 300
 _OWN = re.compile(r"^\d\d \w{3} \d{4} [\d:,]+ \[\w+\] \(rapi[dc]\)")
 _FRAME = re.compile(r"^(START|END|REPORT) RequestId: (\S+)")
 _ABANDONED = "LAMBDA_RUNTIME Failed to get next invocation"
-"""What Python's runtime client says, with a traceback, when the emulator ends before it: nobody's business."""
+"""What Python's runtime client says, with a traceback, when the emulator ends before it."""
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 
 

@@ -112,6 +112,11 @@ def serve_once(
     return _Run(engine, service, on_log).answered(event)
 
 
+def is_emulated(engine: Engine, image: Image) -> bool:
+    """Tell whether the engine's machine has to emulate the processor that an image is for."""
+    return image.settings.architecture != ARCHITECTURES.get(engine.machine, engine.machine)
+
+
 def _is_near(engine: Engine) -> bool:
     """Tell whether a port that the engine publishes on loopback is one of this machine."""
     parts = urlsplit(engine.endpoint)
@@ -125,8 +130,7 @@ class _Run:
         self._engine = engine
         self._service = service
         self._settings = service.image.settings
-        machine = ARCHITECTURES.get(engine.machine, engine.machine)
-        self._emulated = self._settings.architecture != machine
+        self._emulated = is_emulated(engine, service.image)
         self._seconds = service.seconds * (EMULATION_SLOWNESS if self._emulated else 1)
         self._log = EmulatorLog(on_log)
 

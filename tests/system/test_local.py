@@ -38,7 +38,7 @@ from planton_build.local.interpreters import find_interpreter
 from planton_build.local.invoke import Invocation, invoke
 from planton_build.local.prepare import account_of, prepare, region_of, require_code
 from planton_build.local.server import LocalAws, ensure_server, status, stop_server
-from planton_build.manifest.code_source import ImageSource, S3Source
+from planton_build.manifest.code_source import S3Source
 from planton_build.manifest.document import Manifest
 from planton_build.manifest.model import AwsLambda
 
@@ -601,7 +601,7 @@ def test_what_is_fetched_is_what_was_deployed(
     assert (function.account, function.timeout, function.runtime) == (ACCOUNT, 20, OWN)
 
 
-def test_absent_functions_code_and_images_are_told_apart(
+def test_absent_functions_and_absent_code_are_told_apart(
     deploy: Callable[..., S3Source], local: LocalAws, tmp_path: Path
 ) -> None:
     options = {"region": REGION, "folder": tmp_path, "account": ACCOUNT}
@@ -610,8 +610,6 @@ def test_absent_functions_code_and_images_are_told_apart(
         fetch_function(local, "g", code=code, **options)
     with pytest.raises(ArtifactNotRunnable, match="cannot be read from the local AWS"):
         fetch_function(local, "f", code=S3Source(BUCKET, "gone.zip"), **options)
-    with pytest.raises(ArtifactNotRunnable, match="container image"):
-        fetch_function(local, "f", code=ImageSource("r/x@sha256:0"), **options)
 
 
 def test_neither_profile_nor_proxy_of_the_user_gets_between(

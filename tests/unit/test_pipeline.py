@@ -77,7 +77,7 @@ def workshop(tmp_path: Path, heard: list[Event]) -> Workshop:
     store = Store(tmp_path / "cache")
     made = ecosystems(store, mode="build", jobs=2, listener=heard.append, environment={})
     imaging = Imaging(store, mode="build", listener=heard.append, jobs=2)
-    return Workshop(store, made, heard.append, imaging)
+    return Workshop(store, made, heard.append, lambda: imaging)
 
 
 def names(built: Built) -> list[str]:

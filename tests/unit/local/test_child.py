@@ -71,7 +71,10 @@ def test_a_web_page_that_rebound_its_name_gets_nothing(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:43", "localhost:43", "localhost", "bucket.localhost:43"])
 def test_loopback_names_are_served(host: str) -> None:
-    assert ask(LocalApplication(Inner(), "secret", Keeper(Path("unused"))), HTTP_HOST=host) == ("200 OK", b"moto")
+    assert ask(LocalApplication(Inner(), "secret", Keeper(Path("unused"))), HTTP_HOST=host) == (
+        "200 OK",
+        b"moto",
+    )
 
 
 def test_every_request_counts_as_use() -> None:
@@ -102,7 +105,9 @@ def test_a_server_that_nobody_uses_ends(state_file: Path, monkeypatch: pytest.Mo
 def test_the_log_is_bounded(state_file: Path, tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(log, bytes(child.LOG_BYTES + 1))
-    child._watch(state_file, "secret", LocalApplication(Inner(), "secret", Keeper(Path("unused"))), lambda: None, log)
+    child._watch(
+        state_file, "secret", LocalApplication(Inner(), "secret", Keeper(Path("unused"))), lambda: None, log
+    )
     os.write(log, b"goes on")
     os.close(log)
     assert (tmp_path / "log").read_bytes() == b"goes on"
