@@ -91,9 +91,7 @@ def open_workshop(
 ) -> Workshop:
     """Return the store, the language families and the listener that all builds of a command share."""
     from planton_build.cache import Store
-    from planton_build.cli.registries import aws_registries
     from planton_build.ecosystems.catalog import ecosystems
-    from planton_build.imaging.imaging import Imaging
     from planton_build.pipeline import Workshop
 
     count = jobs or min(8, (os.cpu_count() or 2) + 2)
@@ -105,6 +103,8 @@ def open_workshop(
 
     @functools.cache
     def imaging() -> Imaging:
+        from planton_build.cli.registries import aws_registries
+        from planton_build.imaging.imaging import Imaging
 
         return Imaging(
             store,

@@ -50,7 +50,10 @@ LOG_BYTES = 1 << 20
 """Size at which the log starts anew."""
 _PRIVATE_BODY_BYTES = 1 << 16
 _ACCOUNT = re.compile(r"[ =]Credential=(\d{12})/")
-_HOST = re.compile(r"(?:[a-z0-9.-]+\.)?(?:127\.0\.0\.1|localhost)(?::\d+)?", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:(?:[a-z0-9.-]+\.)?(?:127\.0\.0\.1|localhost)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?", re.IGNORECASE
+)
+"""Names of loopback; and addresses, by which containers come (`relay`): no web page's name is one."""
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[[str, list[tuple[str, str]]], Any]
@@ -163,9 +166,14 @@ def main(arguments: list[str]) -> None:
     """Serve until told to stop."""
     state = Path(arguments[0])
     state_file = state / STATE_FILE
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     token = sys.stdin.readline().strip()
     keeper = Keeper(state)
+
+    def end(*_: object) -> None:
+        keeper.close()  # first, because who stops this process waits until nobody listens on its port
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
     server, application = _listen(token, keeper)
     # moto calls itself for a few services, and takes the port from here.
     os.environ["MOTO_PORT"] = str(server.server_port)

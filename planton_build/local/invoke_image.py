@@ -11,14 +11,23 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from planton_build.events import Listener, Note, ignore
 from planton_build.local.environment import image_environment
 from planton_build.local.image import RunnableImage
 from planton_build.local.invoke import FunctionError, Invocation, check_payload, handed_in
+from planton_build.local.relay import relayed
 from planton_build.local.server import LocalAws
 from planton_build.sandbox.engine import Engine, connect
-from planton_build.sandbox.serving import EMULATION_SLOWNESS, Served, Service, is_emulated, serve_once
+from planton_build.sandbox.serving import (
+    EMULATION_SLOWNESS,
+    Served,
+    Service,
+    host_address,
+    is_emulated,
+    serve_once,
+)
 from planton_build.sandbox.strays import remove_strays
 
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
@@ -66,15 +75,22 @@ def _served(
     if is_emulated(engine, function.image):
         message = f"its processor is emulated here; it may take {EMULATION_SLOWNESS} times its timeout"
         listen(Note(function.name, message, "warning"))
-    service = Service(
-        what=f"invoking {function.name}",
-        image=function.image,
-        memory=function.memory_mb << 20,
-        seconds=function.timeout,
-        environment=image_environment(function, None, local),
-        pull_from=function.pull_from,
-    )
-    served = serve_once(engine, service, payload, on_log=on_log)
+    port = urlsplit(local.endpoint).port or 0
+    with relayed(port, host_address(engine)) as endpoint:
+        if endpoint is None:
+            message = (
+                "the local AWS cannot be reached from its container: the engine is on a machine of its own"
+            )
+            listen(Note(function.name, message, "warning"))
+        service = Service(
+            what=f"invoking {function.name}",
+            image=function.image,
+            memory=function.memory_mb << 20,
+            seconds=function.timeout,
+            environment=image_environment(function, endpoint, local),
+            pull_from=function.pull_from,
+        )
+        served = serve_once(engine, service, payload, on_log=on_log)
     request_id = served.requests[-1] if served.requests else str(uuid.uuid4())
     error, answer = _outcome(served, request_id)
     return Invocation(

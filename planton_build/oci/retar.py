@@ -1,7 +1,8 @@
 """A layer's tar written anew, so that it says what the layer holds and not when or where it was made.
 
 Entries are sorted, times fixed, names of users and device noise gone; owners, modes, extended attributes
-(such as `security.capability`) and whiteouts are kept. The times that bytecode has of its sources follow them.
+(such as `security.capability`) and whiteouts are kept. The times that bytecode has of its sources follow
+them.
 
 The tar is read twice: its headers, then the contents in their new order. No content is held.
 """

@@ -34,13 +34,15 @@ def publish_all(
     failures are reported together.
     """
 
+    relatives = _repositories(results)
+
     def one(built: Built) -> CodeSource:
         started = time.perf_counter()
         project, artifact = built.project, built.artifact
         listener(StepStarted(project.name, "publish", artifact.size, "bytes"))
         aws = aws_of(project.manifest)
         if isinstance(artifact, ImageArtifact):
-            source, detail = _pushed(built, artifact, aws, registries, listener)
+            source, detail = _pushed(built, artifact, aws, registries, relatives, listener)
         else:
             source, detail = _uploaded(built, artifact, aws, listener)
         listener(StepFinished(project.name, "publish", detail, time.perf_counter() - started))
@@ -70,6 +72,7 @@ def _pushed(
     artifact: ImageArtifact,
     aws: Aws,
     registries: Registries,
+    relatives: Sequence[str],
     listener: Listener,
 ) -> tuple[CodeSource, str]:
     from planton_build.imaging.sources import with_layers_located
@@ -85,6 +88,17 @@ def _pushed(
         aws=aws,
         registries=registries,
         listener=listener,
+        relatives=[artifact.base.partition("@")[0], *relatives],
     )
     sent = f"{human(published.uploaded_bytes)} pushed"
     return published.source, "already there" if published.reused else sent
+
+
+def _repositories(results: Sequence[Built]) -> list[str]:
+    """Return the repositories that the images of a run go to: they tend to share layers."""
+    images = [built.project for built in results if built.project.is_image]
+    if len(images) < 2:
+        return []
+    from planton_build.publish.images import full_name
+
+    return sorted({full_name(one.options.repository or "", one.name) for one in images})

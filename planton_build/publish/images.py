@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from planton_build.errors import ConfigInvalid, ImageUnavailable, PushFailed, RepositoryUnknown
@@ -70,6 +71,7 @@ def publish_image(
     registries: Registries,
     listener: Listener,
     jobs: int = 4,
+    relatives: Sequence[str] = (),
 ) -> PublishedImage:
     """Make sure that the image is in the repository, and return where.
 
@@ -84,6 +86,8 @@ def publish_image(
         registries: the sessions of this run.
         listener: is told what was sent, and what is to be known about the repository.
         jobs: how many layers are sent at once.
+        relatives: repositories, with or without a registry, that may have some of the layers: those of the
+            base image and of other functions. What is on the same registry is mounted from there.
 
     Raises:
         RepositoryUnknown, AccessDenied, CredentialsMissing, AwsUnreachable, RegistryUnreachable, PushFailed,
@@ -95,7 +99,9 @@ def publish_image(
 
     def send(host: str, path: str) -> PublishedImage:
         target = Repository(registries.session(host), path, pushing=True)
-        pushed = push(image, target, tags=[tag], jobs=jobs, progress=advanced)
+        pushed = push(
+            image, target, tags=[tag], jobs=jobs, progress=advanced, sources=_beside(host, path, relatives)
+        )
         source = ImageSource(f"{host}/{path}@{image.digest}")
         return PublishedImage(source, pushed.uploaded_bytes, pushed.reused)
 
@@ -116,6 +122,18 @@ def publish_image(
     for note in notes:
         listener(Note(function_name, note, "warning"))
     return send(place.host, place.name)
+
+
+def _beside(host: str, path: str, relatives: Sequence[str]) -> list[str]:
+    """Return the repositories among `relatives` that are on the same registry, each once, without tags."""
+    found: dict[str, None] = {}
+    for name in relatives:
+        first, _, rest = name.partition("/")
+        own = "." not in first and ":" not in first and first != "localhost"
+        if (own and is_ecr(host)) or first == host:
+            found[(name if own else rest).partition(":")[0]] = None
+    found.pop(path, None)
+    return list(found)
 
 
 def _prepared(

@@ -117,6 +117,19 @@ def is_emulated(engine: Engine, image: Image) -> bool:
     return image.settings.architecture != ARCHITECTURES.get(engine.machine, engine.machine)
 
 
+def host_address(engine: Engine) -> str | None:
+    """Return the address by which a function's container reaches the engine's machine, if it is known."""
+    import docker
+
+    with engine_errors("looking at the network of containers"):
+        try:
+            network = engine.api.inspect_network("bridge")
+        except docker.errors.NotFound:
+            return None
+    addresses = [one.get("Gateway") for one in (network.get("IPAM") or {}).get("Config") or ()]
+    return next((str(one) for one in addresses if one and ":" not in one), None)
+
+
 def _is_near(engine: Engine) -> bool:
     """Tell whether a port that the engine publishes on loopback is one of this machine."""
     parts = urlsplit(engine.endpoint)

@@ -72,7 +72,12 @@ def build_with_api(
     timer.daemon = True
     timer.start()
     try:
-        with archive.open("rb") as stream, engine_errors(WHAT), undone_on_interrupt(build.stop):
+        with (
+            archive.open("rb") as stream,
+            engine_errors(WHAT),
+            _malformed(order),
+            undone_on_interrupt(build.stop),
+        ):
             answers = engine.api.build(
                 fileobj=stream,
                 custom_context=True,
@@ -98,6 +103,20 @@ def _ignoring(context: Context) -> tuple[str, bytes]:
     own = next((entry for entry in context.entries if entry.name == IGNORE), None)
     before = own.path.read_bytes() + b"\n" if own is not None else IGNORE.encode() + b"\n"
     return IGNORE, before + DOCKERFILE.encode() + b"\n"
+
+
+@contextlib.contextmanager
+def _malformed(order: Order) -> Iterator[None]:
+    """Tell an engine's refusal to read the Dockerfile from a failure of its own."""
+    import docker
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        reason = " ".join(str(error.explanation).split())
+        if error.status_code is None or not 400 <= error.status_code < 500 or "ockerfile" not in reason:
+            raise
+        raise Failure("", [], [reason]).error(order.dockerfile, reason) from error
 
 
 class _Build:

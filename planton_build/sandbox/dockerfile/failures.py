@@ -13,6 +13,8 @@ SHOWN_LINES = 15
 _NOISE = re.compile(r"^(-+|\s*>.*|)$")
 _EXIT_CODE = re.compile(r"(?:exit code: |returned a non-zero code: )(\d+)")
 
+_PARSE_ERROR = re.compile(r"dockerfile parse error (?:on )?line (\d+)", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -35,6 +37,8 @@ class Failure:
                 hint="free some space there, for example with `docker system df` and `docker builder prune`",
             )
         line = self.line or line_of(dockerfile, self.step)
+        if line is None and (place := _PARSE_ERROR.search(reason)) is not None:
+            line = int(place[1])
         code = _EXIT_CODE.search("\n".join(told))
         if self.step:
             ended = f"exit code {code[1]}" if code is not None else reason[:1000]

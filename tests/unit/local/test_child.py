@@ -69,8 +69,10 @@ def test_a_web_page_that_rebound_its_name_gets_nothing(host: str) -> None:
     assert inner.seen == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:43", "localhost:43", "localhost", "bucket.localhost:43"])
-def test_loopback_names_are_served(host: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:43", "localhost:43", "localhost", "bucket.localhost:43", "172.17.0.1:43"]
+)
+def test_loopback_names_and_addresses_are_served(host: str) -> None:
     assert ask(LocalApplication(Inner(), "secret", Keeper(Path("unused"))), HTTP_HOST=host) == (
         "200 OK",
         b"moto",

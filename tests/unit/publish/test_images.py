@@ -252,3 +252,14 @@ def test_no_repository_is_an_error_with_a_hint() -> None:
     with pytest.raises(RepositoryUnknown) as caught:
         full_name("", "render")
     assert "planton.toml" in (caught.value.hint or "")
+
+
+def test_a_layer_that_a_relative_has_is_mounted_from_there(bench: Bench, make_image: Any) -> None:
+    shared, own = b"packages" * 5000, b"sources"
+    bench.publish(make_image(shared, b"others"), "acme/other")
+    image = make_image(shared, own)
+    relatives = (f"{HOST}/acme/base:3.13", "acme/other", "acme/render", "registry.example/acme/other")
+    published = bench.publish(image, relatives=relatives)
+    assert published.uploaded_bytes == len(own) + len(image.config)
+    assert bench.proxy.count(r"^POST .*from=acme(/|%2F)other") >= 1
+    assert bench.proxy.count("from=acme(/|%2F)render|from=.*example") == 0

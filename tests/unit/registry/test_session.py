@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import http.server
+import json
 import ssl
 import threading
 import time
@@ -237,3 +238,31 @@ def test_any_refusal_becomes_a_message_of_printable_words(content: bytes, code: 
 def test_words_of_others_are_cleaned(text: str) -> None:
     assert clean(text).isprintable()
     assert len(clean(text)) <= 300
+
+
+def test_threads_that_are_refused_at_the_same_time_get_one_token() -> None:
+    given: list[str] = []
+
+    def fetch(_url: str, _scope: Scope, _authorization: str | None) -> Answer:
+        given.append(f"token-{len(given)}")
+        return Answer(200, {}, json.dumps({"token": given[-1]}).encode())
+
+    asked, authorizations = 'Bearer realm="https://t/"', Authorizations(None, fetch)
+    assert [authorizations.answered(READING, asked, None) for _ in range(3)] == ["Bearer token-0"] * 3
+    assert authorizations.answered(READING, asked, "Bearer token-0") == "Bearer token-1"
+    assert authorizations.answered(READING, asked, "Bearer token-0") == "Bearer token-1"
+    assert given == ["token-0", "token-1"]
+
+
+def test_a_user_with_a_token_who_is_forbidden_something_is_not_logged_in_anew() -> None:
+    logins: list[Login] = []
+
+    def login() -> Login:
+        logins.append(Login.of("user", f"{len(logins)}"))
+        return logins[-1]
+
+    authorizations = Authorizations(login, lambda *_: Answer(200, {}, b'{"token": "t"}'))
+    token = authorizations.answered(READING, 'Bearer realm="https://t/"', None)
+    assert authorizations.answered(READING, "", token, forbidden=True) is None
+    assert authorizations.answered(PUSHING, "", None, forbidden=True) is None
+    assert len(logins) == 1

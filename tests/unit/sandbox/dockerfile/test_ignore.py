@@ -16,9 +16,7 @@ from planton_build.sandbox.dockerfile.context import read_context
 from planton_build.sandbox.dockerfile.ignore import parse_ignore_file
 
 NAMES = ("a", "b.py", "ab", "b")
-COMPONENT = st.sampled_from(
-    ["a", "b.py", "ab", "b", "*", "?", "*b", "a*", "*.py", "[ab]", "**", ".", ".."]
-)
+COMPONENT = st.sampled_from(["a", "b.py", "ab", "b", "*", "?", "*b", "a*", "*.py", "[ab]", "**", ".", ".."])
 # [^a] is not among them: docker-py takes it as Python's fnmatch does, not as Go.
 GLOB = st.lists(COMPONENT, min_size=1, max_size=3).map("/".join)
 LITERAL = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(lambda parts: "!" + "/".join(parts))
