@@ -55,7 +55,7 @@ class Keeper:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._folder = state / f"{FOLDER}{os.getpid()}"
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `close` may be interrupted by a signal that closes
         self._process: subprocess.Popen[str] | None = None
         self._address = ""
 

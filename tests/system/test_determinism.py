@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def boxed(sources: Path, awkward_function: Callable[[Path], None]) -> None:
     (sources / "boxed").mkdir()
     awkward_function(sources / "boxed")
     manifest = sources / "boxed" / "lambda.yaml"
-    text = manifest.read_text().replace("name: awkward", "name: boxed").replace("Name: awkward", "Name: boxed")
+    text = re.sub(r"(name|Name): awkward", r"\1: boxed", manifest.read_text())
     text = text.replace("python3.12", "python3.13").replace("ARM64", "X86_64")
     manifest.write_text(f"{text}  codeSourceType: CODE_SOURCE_TYPE_IMAGE\n")
     (sources / "boxed" / "planton.toml").write_text(BOXED)

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -58,8 +58,10 @@ class Context:
     digest: str
 
 
-def read_context(folder: Path, dockerfile: Path) -> Context:
+def read_context(folder: Path, dockerfile: Path, *, without: Collection[str] = ()) -> Context:
     """Read the context in `folder`; `dockerfile` may be anywhere, and names its own `.dockerignore`.
+
+    `without` are real paths of files that stay out whatever `.dockerignore` says.
 
     Raises:
         SourceInvalid: the folder is missing, unreadable, or holds what cannot be sent.
@@ -70,6 +72,8 @@ def read_context(folder: Path, dockerfile: Path) -> Context:
     tracked = executables_in_index(root)
     found: dict[str, ContextEntry] = {}
     for entry in _kept(root, read_ignore_file(root, dockerfile)):
+        if str(entry.path) in without:
+            continue
         for parent in _parents(entry.relative):
             if parent not in found:
                 found[parent] = ContextEntry(root / parent, parent)

@@ -149,8 +149,7 @@ def test_without_a_repository_the_error_comes_before_the_work(yard: Any) -> None
     ("name", "code", "exit_code"),
     [
         ("layers", "manifest_invalid", 22),
-        ("no-handler", "manifest_invalid", 22),
-        ("both-sources", "manifest_invalid", 22),
+        ("no-handler", "config_invalid", 25),
         ("handler-elsewhere", "handler_missing", 44),
         ("repository-in-capitals", "config_invalid", 25),
         ("unknown-compression", "config_invalid", 25),

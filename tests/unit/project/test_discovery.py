@@ -245,9 +245,7 @@ def test_container_images_are_left_alone_unless_named_or_alone(plant, manifest):
 def test_an_image_is_built_for_the_runtime_and_the_handler_of_manifest_or_options(plant, manifest):
     own = {**IMAGE, "runtime": "python3.13", "handler": "app.handler"}
     options = '[function.b]\nruntime = "python3.12"\nhandler = "other.main"\n'
-    root = plant(
-        {"a.yaml": manifest("a", **own), "b.yaml": manifest("b", **IMAGE), "planton.toml": options}
-    )
+    root = plant({"a.yaml": manifest("a", **own), "b.yaml": manifest("b", **IMAGE), "planton.toml": options})
     found = {project.name: project for project in load(root)}
     assert {name: (one.target.runtime, one.handler) for name, one in found.items()} == {
         "a": ("python3.13", "app.handler"),
@@ -258,9 +256,8 @@ def test_an_image_is_built_for_the_runtime_and_the_handler_of_manifest_or_option
 
 
 def test_a_dockerfile_makes_an_image_without_a_runtime(plant, manifest):
-    root = plant(
-        {"a.yaml": manifest("a", **IMAGE), "Dockerfile": "FROM x", "planton.toml": 'dockerfile = "Dockerfile"'}
-    )
+    options = 'dockerfile = "Dockerfile"'
+    root = plant({"a.yaml": manifest("a", **IMAGE), "Dockerfile": "FROM x", "planton.toml": options})
     (project,) = load(root)
     assert (project.target.runtime, project.options.dockerfile) == (OS_ONLY, root / "Dockerfile")
 

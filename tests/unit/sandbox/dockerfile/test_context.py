@@ -96,6 +96,14 @@ def test_folders_above_what_is_brought_back_are_there(tmp_path: Path) -> None:
     assert [entry.name for entry in read_context(root, root / "Dockerfile").entries] == ["bin", "bin/tool"]
 
 
+def test_what_a_build_writes_itself_can_be_kept_out(tmp_path: Path) -> None:
+    root = sources(tmp_path / "root")
+    before = read_context(root, root / "Dockerfile").digest
+    (root / "images.lock").write_text("new")
+    own = {os.path.realpath(root / "images.lock")}
+    assert read_context(root, root / "Dockerfile", without=own).digest == before
+
+
 def test_a_socket_is_left_out_and_a_pipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     with socket.socket(socket.AF_UNIX) as one:
