@@ -18,7 +18,7 @@ from pydantic import BaseModel, JsonValue
 
 import planton_build
 from planton_build import errors
-from planton_build.cli import build, console, deploy, schema, verify_schema
+from planton_build.cli import build, check_schema, console, deploy, schema, verify_schema
 from planton_build.project.config import OPTION_NAMES
 from planton_build.project.left_out import LEFT_OUT
 from planton_build.runtimes.catalog import GLIBC, runtimes
@@ -207,18 +207,25 @@ def described(annotation: object) -> tuple[str, type[BaseModel] | None, str]:
     return words[annotation], None, ""
 
 
-@pytest.mark.parametrize("model", [schema.BuildOut, verify_schema.VerifyOut, schema.ErrorsOut])
-def test_the_fields_of_a_contract_are_listed_with_their_types(model: type[BaseModel]) -> None:
+@pytest.mark.parametrize(
+    ("model", "within"),
+    [
+        (schema.BuildOut, ""),
+        (check_schema.ImageOut, "images[]."),
+        (verify_schema.VerifyOut, ""),
+        (schema.ErrorsOut, ""),
+    ],
+)
+def test_the_fields_of_a_contract_are_listed_with_their_types(model: type[BaseModel], within: str) -> None:
     table = rows(page("json"), f"schema: {model.__name__}")
     listed = {codes(row[0])[0]: row[1] for row in table}
-    resolved = dict(fields_of(model))
-    assert listed == resolved
+    assert listed == {f"{within}{name}": kind for name, kind in fields_of(model)}
 
 
 def test_no_model_of_the_schema_is_forgotten() -> None:
     models = {
         name
-        for name, one in (vars(schema) | vars(verify_schema)).items()
+        for name, one in (vars(schema) | vars(check_schema) | vars(verify_schema)).items()
         if inspect.isclass(one) and issubclass(one, BaseModel) and name[0] != "_"
     }
     marked = set(" ".join(re.findall(r"<!-- schema: ([\w ]+) -->", page("json"))).split())

@@ -1,7 +1,8 @@
-"""Functions in images, invoked on the container engine: what they answer, and how each kind of bad is told."""
+"""Functions in images, invoked on the container engine: their answers, and how each kind of bad is told."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +68,8 @@ def handler(event, context):
         "arch": os.uname().machine, "cwd": os.getcwd(),
     }
 """
+OTHER = ("ENV PYTHONPATH=/var/runtime", 'ENTRYPOINT ["/var/lang/bin/python3", "-m", "awslambdaric"]')
+"""Lines of a Dockerfile whose image starts otherwise than Lambda's own."""
 MANIFEST = f"""\
 apiVersion: aws.planton.dev/v1
 kind: AwsLambda
@@ -108,6 +110,13 @@ def containers(engine: Engine) -> list[Any]:
     return [one for one in found if one["Names"][0].startswith("/planton-invoke-")]
 
 
+def remove(engine: Engine, image: str) -> None:
+    import docker
+
+    with contextlib.suppress(docker.errors.NotFound):
+        engine.api.remove_image(image, force=True)
+
+
 Making = Callable[..., Image]
 
 
@@ -119,6 +128,7 @@ def make(
 ) -> Iterator[Making]:
     """Return a function that builds an image on a stand-in, with the lines of its Dockerfile."""
     tags: list[str] = []
+    digests: list[str] = []
 
     def made(*lines: str, architecture: str = NATIVE, app: str = APP) -> Image:
         base = f"planton-standin/build-python3.11:latest-{architecture}"
@@ -139,6 +149,7 @@ def make(
                 custom_context=True,
                 tag=tag,
                 rm=True,
+                forcerm=True,
                 decode=True,
                 platform=f"linux/{'amd64' if architecture == 'x86_64' else 'arm64'}",
             )
@@ -149,11 +160,13 @@ def make(
         with path.open("wb") as stream:
             for piece in engine.api.get_image(tag):
                 stream.write(piece)
-        return read_archive(path)
+        image = read_archive(path)
+        digests.append(image.config_digest)
+        return image
 
     yield made
-    for tag in tags:
-        engine.api.remove_image(tag, force=True)
+    for digest in reversed(digests):  # later ones are made from earlier ones, where they begin alike
+        remove(engine, digest)
 
 
 @pytest.fixture(scope="module")
@@ -274,20 +287,17 @@ def test_a_module_that_is_missing_says_so(make: Making, local: LocalAws) -> None
     assert "No module named 'no_such_module'" in done.error.message
 
 
+def test_the_emulator_of_another_base_image_is_used(make: Making, local: LocalAws) -> None:
+    done = Run(local, make(*OTHER))("x")
+    assert done.error is None, done.log
+    assert json.loads(done.payload)["event"] == "x"
+
+
 def test_an_image_without_emulator_is_refused(make: Making, local: LocalAws) -> None:
-    image = make('ENTRYPOINT ["/var/lang/bin/python3", "-m", "awslambdaric"]')
+    image = make(*OTHER, "USER 0", "RUN rm /usr/local/bin/aws-lambda-rie")
     with pytest.raises(ArtifactNotRunnable, match="the image brings no Runtime Interface Emulator") as caught:
         Run(local, image)()
     assert "/usr/local/bin/aws-lambda-rie" in (caught.value.hint or "")
-
-
-def test_the_emulator_of_another_base_image_is_used(make: Making, local: LocalAws) -> None:
-    text = 'ENTRYPOINT ["/var/runtime/bootstrap"]'
-    image = make(f"RUN cp {_EMULATOR} /usr/local/bin/aws-lambda-rie", text)
-    assert json.loads(Run(local, image)("x").payload)["event"] == "x"
-
-
-_EMULATOR = "$(find / -xdev -name 'aws-lambda-rie*' -type f | head -1)"
 
 
 def test_an_image_that_does_not_start_is_quoted(make: Making, local: LocalAws) -> None:
@@ -312,13 +322,12 @@ def test_a_foreign_architecture_is_emulated_and_allowed_more_time(make: Making, 
 
 def test_an_image_that_the_engine_lacks_is_loaded_once(engine: Engine, make: Making, local: LocalAws) -> None:
     image = make("RUN touch /tmp/of-its-own", app="def handler(event, context): return 'loaded'\n")
-    engine.api.remove_image(image.config_digest, force=True)
-    engine.api.tag("planton-standin/build-python3.11", MINE, f"latest-{NATIVE}")  # for the cleaning up
+    remove(engine, image.config_digest)
     assert json.loads(Run(local, image)().payload) == "loaded"
     assert present_image(engine, image) == image.config_digest
-    broken = replace(image, layers=())  # would not be loaded: it is there
-    assert json.loads(Run(local, broken)().payload) == "loaded"
-    engine.api.remove_image(image.config_digest, force=True)
+    gone = replace(image, layers=())  # it could not be loaded again
+    assert json.loads(Run(local, gone)().payload) == "loaded"
+    remove(engine, image.config_digest)
 
 
 def test_without_an_engine_the_error_says_so(run: Run, tmp_path: Path) -> None:
@@ -330,10 +339,14 @@ def test_without_an_engine_the_error_says_so(run: Run, tmp_path: Path) -> None:
 # The whole way.
 
 
+@pytest.fixture(scope="module")
+def published(make: Making) -> Image:
+    return make(app=f"{APP}# from a registry\n")
+
+
 @pytest.fixture
 def deployed(
-    make: Making,
-    image: Image,
+    published: Image,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     require_engine: Callable[[str, bool, str], None],
@@ -348,8 +361,8 @@ def deployed(
     path = tmp_path / "lambda.yaml"
     path.write_text(MANIFEST)
     with Registries(accounts.registry) as registries:
-        published = publish_image(
-            image,
+        source = publish_image(
+            published,
             function_name="orders",
             repository="planton-local/{function}",
             create=False,
@@ -357,14 +370,16 @@ def deployed(
             aws=accounts.of(read_manifests(path)[0]),
             registries=registries,
             listener=ignore,
-        )
-    path.write_text(MANIFEST.replace("URI", published.source.image_uri))
+        ).source
+    path.write_text(MANIFEST.replace("URI", source.image_uri))
     manifests = read_manifests(path)
     accounts.prepare([(manifests[0], None)])
     accounts.require_code(manifests)
     apply_all(plan_all(manifests, accounts.of), ignore, base_url_of=accounts.registry)
-    yield tmp_path
-    stop_server(tmp_path / "state")
+    try:
+        yield tmp_path
+    finally:
+        stop_server(tmp_path / "state")
 
 
 def invoke(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -381,20 +396,28 @@ def invoke(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_command_fetches_the_image_from_the_local_registry(deployed: Path, engine: Engine) -> None:
+def test_the_command_fetches_the_image_from_the_local_registry(
+    deployed: Path, engine: Engine, published: Image
+) -> None:
+    remove(engine, published.config_digest)
     process = invoke(deployed, "--payload", '"hello"', "--json")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     answer = json.loads(out)
     assert (answer["payload"]["event"], answer["error"]) == ("hello", None)
     assert "called with hello" in answer["log"]
+    fetched = engine.api.inspect_image(published.config_digest)["RepoDigests"]
+    assert [name.partition("/")[2] for name in fetched] == [f"planton-local/orders@{published.digest}"]
+
+
+def test_an_interrupted_command_leaves_no_container(deployed: Path, engine: Engine) -> None:
     for number, code in {signal.SIGINT: 130, signal.SIGTERM: 143}.items():
         process = invoke(deployed, "--payload", '"wait"')
         assert process.stderr is not None
         assert any("called with wait" in line for line in process.stderr)
         assert len(containers(engine)) == 1
         os.killpg(process.pid, number)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == code, err
         assert "Traceback" not in err
         assert containers(engine) == []
@@ -407,7 +430,8 @@ def test_a_killed_command_leaves_what_the_next_one_removes(deployed: Path, engin
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(containers(engine)) == 1
-    assert invoke(deployed).wait(120) == 0
+    after = invoke(deployed)
+    assert after.communicate(timeout=120)[0].startswith('{"event": {}')
     assert containers(engine) == []
 
 
