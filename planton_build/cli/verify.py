@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planton_build.artifact import ImageArtifact
 from planton_build.cli.commands import output_options, paths_argument, with_console
 from planton_build.cli.console import Console, shown_path
 from planton_build.cli.workshop import build_options, open_workshop, projects_below
@@ -138,13 +139,33 @@ def _verified(
     from planton_build.verify.verify import verify as run
 
     target, options = built.project.target, built.project.options
+    limits = Limits(seconds=options.container_timeout)
+    if isinstance(built.artifact, ImageArtifact):
+        image = _own_image(built, built.artifact, opened)
+        return run(
+            built, sandbox=opened.sandbox, image=image, event=event, limits=limits, listener=console.listen
+        )
     pin = wanted(target, named or options.runtime_image or options.build_image)
     digest = pin.digest or _locked_digest(built, pin.name)
     image, _ = opened.images.base(pin.name, digest, target.machine)
-    limits = Limits(seconds=options.container_timeout)
     return run(
         built, sandbox=opened.sandbox, image=image, event=event, limits=limits, listener=console.listen
     )
+
+
+def _own_image(built: Built, artifact: ImageArtifact, opened: Opened) -> str:
+    """Bring the image of a function onto the engine, and return its ID there."""
+    from planton_build.cli.registries import aws_registries
+    from planton_build.imaging.sources import with_layers_located
+    from planton_build.sandbox.loading import present_image
+
+    if built.project.target.family != "python":
+        raise ConfigInvalid(
+            f"{built.project.name} has no Python runtime: only handlers in Python can be verified",
+            hint="set `runtime` and `handler` in planton.toml, or use `planton-deploy invoke --local`",
+            file=built.project.manifest.path,
+        )
+    return present_image(opened.sandbox.engine, with_layers_located(artifact.image, aws_registries()))
 
 
 def _locked_digest(built: Built, name: str) -> str | None:

@@ -183,7 +183,7 @@ def _made_elsewhere(manifest: Manifest) -> RuntimeUnsupported:
     place = manifest.position("spec", "code_source_type")
     return RuntimeUnsupported(
         f"{manifest.model.spec.function_name} runs from a container image, and nothing says how to make it",
-        hint="set `runtime` and `handler`, in the manifest or in planton.toml, for an image on Amazon's base, "
+        hint="set `runtime` and `handler` for an image on Amazon's base, in the manifest or in planton.toml, "
         "or `dockerfile` in planton.toml; planton-deploy takes an image that was made elsewhere as it is",
         file=manifest.path,
         line=place.line if place else None,

@@ -35,7 +35,7 @@ def function_environment(project: FunctionProject) -> dict[str, str]:
     memory = str(memory_mb(project))
     replaceable = {"LANG": "en_US.UTF-8", "HOME": "/tmp"}  # noqa: S108 - in the container
     reserved = {
-        "_HANDLER": spec.handler,
+        "_HANDLER": project.handler,
         "_X_AMZN_TRACE_ID": "",
         "AWS_ACCESS_KEY_ID": "verify",
         "AWS_SECRET_ACCESS_KEY": "verify",

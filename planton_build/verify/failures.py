@@ -58,7 +58,7 @@ class Code:
 
 def import_failure(project: FunctionProject, report: ImportReport, code: Code) -> VerifyFailed:
     """Return the error for a handler that could not be imported, or is not there."""
-    handler = project.manifest.model.spec.handler
+    handler = project.handler
     if report.stage == "handler":
         return _no_handler(project, report)
     if not report.errors:
@@ -98,7 +98,7 @@ def invocation_failure(
 
 
 def _no_handler(project: FunctionProject, report: ImportReport) -> VerifyFailed:
-    module, _, name = project.manifest.model.spec.handler.rpartition(".")
+    module, _, name = project.handler.rpartition(".")
     position = project.manifest.position("spec", "handler")
     close = difflib.get_close_matches(name, report.names, n=1)
     said = f"has no function {name}" if report.missing else f"has a {name} that cannot be called"
@@ -114,7 +114,7 @@ def _no_handler(project: FunctionProject, report: ImportReport) -> VerifyFailed:
 
 def _ended(project: FunctionProject, report: ImportReport) -> VerifyFailed:
     """Return the error for a process that ended without a word."""
-    handler, path = project.manifest.model.spec.handler, project.manifest.path
+    handler, path = project.handler, project.manifest.path
     if report.exit_code < 0:
         name = str(-report.exit_code)
         with suppress(ValueError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from planton_build.archive.reader import read_zip
 from planton_build.archive.unpack import LIMITS, unpack
+from planton_build.artifact import Artifact
 from planton_build.errors import (
     ContainerOutOfMemory,
     ContainerTimeout,
@@ -65,7 +66,8 @@ def verify(
     Args:
         built: the function, with its artifact.
         sandbox: runs the container.
-        image: the ID of the runtime's image, or of the build image, which contains the runtime.
+        image: the ID of the runtime's image, or of the build image, which contains the runtime; of a function
+            that runs from an image, its own.
         event: JSON for one invocation through the Runtime Interface Emulator of the image.
         limits: `seconds` is what all of it may take; the memory is the function's own.
         listener: is told the progress, and what of the manifest is not there in the container.
@@ -105,6 +107,10 @@ class _Run:
         return self.built.project
 
     @property
+    def zipped(self) -> bool:
+        return isinstance(self.built.artifact, Artifact)
+
+    @property
     def emulated(self) -> bool:
         return self.project.target.machine != self.sandbox.engine.machine
 
@@ -117,7 +123,8 @@ class _Run:
         for one in (task, left, empty):
             one.mkdir()
         archive = self.built.artifact.path
-        unpack(archive, read_zip(archive, limits=LIMITS), task)
+        if self.zipped:
+            unpack(archive, read_zip(archive, limits=LIMITS), task)
         try:
             outcome = self.sandbox.run(self._job(task, empty), left)
         except (ContainerOutOfMemory, ContainerTimeout) as error:
@@ -137,7 +144,9 @@ class _Run:
 
         inside = resources.files("planton_build.verify.inside")
         inputs = [Input(f"{IN}/{name}", inside.joinpath(name).read_bytes()) for name in _SCRIPTS]
-        inputs += [Input(TASK, task), Input(OUT, empty, owner=BUILDER)]
+        inputs += [Input(OUT, empty, owner=BUILDER)]
+        if self.zipped:
+            inputs += [Input(TASK, task)]
         command = [PYTHON, f"{IN}/{_SCRIPTS[0]}", f"{SECRETS}/request.json", OUT]
         return Job(
             what=f"verifying {self.project.name}",
@@ -158,7 +167,7 @@ class _Run:
         if self.event is not None:
             environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(seconds)
         return {
-            "handler": self.project.manifest.model.spec.handler,
+            "handler": self.project.handler,
             "environment": environment,
             "without": sorted(UNSET),
             "event": self.event.decode() if self.event is not None else None,

@@ -153,9 +153,9 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """The code of the only error of `--json`; what to do is in its hint, or plain from its message."""
+        """The code of the only error of `--json`, which says what to do or which file it is about."""
         (error,) = self.json["errors"]
-        assert error["hint"] or error["code"] == "config_invalid", error
+        assert error["hint"] or error["file"], error
         return str(error["code"])
 
 
@@ -333,6 +333,12 @@ def registry(tmp_path: Path, require_engine: Callable[[str, bool, str], None]) -
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def registries() -> Callable[[Path], Registry]:
+    """Return a function that makes a registry in a folder; it is to be started, and stopped."""
+    return make_registry
 
 
 @pytest.fixture
