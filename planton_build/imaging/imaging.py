@@ -11,6 +11,7 @@ from planton_build.archive.gzipped import COMPRESSOR
 from planton_build.archive.member import Member
 from planton_build.artifact import BASE, ImageArtifact, PackageShare, bytecode_of, largest_of
 from planton_build.cache import Store
+from planton_build.errors import SeveralErrors
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.imaging.base import Base, base_of
 from planton_build.imaging.layers import LayerMaker, MadeLayer
@@ -153,7 +154,11 @@ class Imaging:
         )
 
     def _made(self, project: FunctionProject, members: Sequence[Member]) -> list[tuple[str, MadeLayer]]:
-        """Make the layers: what changes least goes lowest, so that a change of code pushes only itself."""
+        """Make the layers: what changes least goes lowest, so that a change of code pushes only itself.
+
+        Raises:
+            MemberCollision, CacheBroken: see `LayerMaker.layer`.
+        """
         packages = [member for member in members if member.origin]
         sources = [member for member in members if not member.origin]
         groups = [(said, group) for said, group in ((_PACKAGES, packages), (_SOURCES, sources)) if group]
@@ -168,7 +173,10 @@ class Imaging:
                 lambda size: self.listener(StepAdvanced(name, "layers", size)),
             )
 
-        made = each(groups, make, jobs=2)
+        try:
+            made = each(groups, make, jobs=2)
+        except SeveralErrors as errors:  # they are of one function, and most often of one full disk
+            raise errors.errors[0] from errors
         detail = f"{len(made)} layer{'s' if len(made) != 1 else ''}"
         self.listener(StepFinished(name, "layers", detail, time.perf_counter() - started))
         return made

@@ -62,7 +62,7 @@ class ImageLocks:
             resolve: asks what the name stands for now. What it raises leaves the lock as it was.
 
         Raises:
-            LockOutdated: it is not locked, and nothing may be written.
+            LockOutdated: it is not locked, and nothing may, or can, be written.
             DependencyInputInvalid: the lock cannot be read.
         """
         path = folder / NAME
@@ -82,7 +82,7 @@ class ImageLocks:
             self._fresh.add((path, name, architecture))
             if digest != known:
                 pins.setdefault(name, {})[architecture] = digest
-                write_atomic(path, render(pins).encode())
+                _write(path, pins)
             return digest
 
     def _read(self, path: Path) -> Pins:
@@ -117,6 +117,17 @@ def read(path: Path) -> Pins:
             file=path,
         ) from error
     return {name: dict(entry) for name, entry in document.items()}
+
+
+def _write(path: Path, pins: Pins) -> None:
+    try:
+        write_atomic(path, render(pins).encode())
+    except OSError as error:
+        raise LockOutdated(
+            f"{path.name} cannot be written: {error.strerror}",
+            hint="make the folder writable, or run `planton-build lock` elsewhere and commit the result",
+            file=path,
+        ) from error
 
 
 def render(pins: Mapping[str, Mapping[str, str]]) -> str:

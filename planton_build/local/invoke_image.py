@@ -18,6 +18,7 @@ from planton_build.local.environment import image_environment
 from planton_build.local.image import RunnableImage
 from planton_build.local.invoke import FunctionError, Invocation, check_payload, handed_in
 from planton_build.local.relay import relayed
+from planton_build.local.runtime_api import MAX_RESPONSE
 from planton_build.local.server import LocalAws
 from planton_build.sandbox.engine import Engine, connect
 from planton_build.sandbox.serving import (
@@ -115,6 +116,9 @@ def _outcome(served: Served, request_id: str) -> tuple[FunctionError | None, byt
         return _made("Runtime.ExitError", text, request_id, "It used more memory than spec.memoryMb allows.")
     if served.status == 0:
         return _made("Runtime.ExitError", "Runtime exited without providing a reason", request_id, _EXIT_HINT)
+    if len(served.payload) > MAX_RESPONSE:  # Lambda's emulator refuses it by itself; another program may not
+        text = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE} bytes)."
+        return _made("Function.ResponseSizeTooLarge", text, request_id, None)
     answer: Any = None
     try:
         answer = json.loads(served.payload)
@@ -138,7 +142,7 @@ def _is_raised(answer: object, requests: tuple[str, ...]) -> bool:
     return answer.get("requestId", "") in {*requests, ""}
 
 
-def _made(kind: str, text: str, request_id: str, hint: str) -> tuple[FunctionError, bytes]:
+def _made(kind: str, text: str, request_id: str, hint: str | None) -> tuple[FunctionError, bytes]:
     """Return an error that Lambda's platform, not the function, reports."""
     message = f"RequestId: {request_id} Error: {text}"
     return FunctionError(kind, message, (), hint), json.dumps(

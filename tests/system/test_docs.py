@@ -7,6 +7,7 @@ A block is preceded by HTML comments, which a reader of the page does not see:
     <!-- needs: unzip -->                         programs besides the tool; without them the block is skipped
     <!-- host: x86_64 -->                         on other machines than such a Linux the block is skipped
     <!-- containers: python3.11 -->               build containers, of stand-in images of this runtime
+    <!-- base image: python3.11 -->               the same images as what images are built on, from files
 
 Inside a block, `$ ` begins a command. `# exit 10` behind it says that it must end so, otherwise with 0;
 a colon and words may follow. The lines below a command are what it prints, both streams together: `…`
@@ -40,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WARMED = ("price-tag", "image-processor", "monorepo")
 """The examples whose wheels are fetched once, before the first block."""
-DIRECTIVES = frozenset({"run in", "aws", "needs", "host", "containers"})
+DIRECTIVES = frozenset({"run in", "aws", "needs", "host", "containers", "base image"})
 SECONDS = 120
 CONTAINER_SECONDS = 900
 """For one command that starts emulated compilers."""
@@ -138,6 +139,25 @@ def warm(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     return once("docs-warm", make)
 
 
+@pytest.fixture(scope="session")
+def base_images(
+    once: Callable[[str, Callable[[Path], None]], Path], require_engine: Callable[[str, bool, str], None]
+) -> Callable[[str], str]:
+    """Return a function that gives, for a runtime, the option `base-image` with the stand-ins as files."""
+
+    def base_image(runtime: str) -> str:
+        require_stand_ins(require_engine, runtime)
+
+        def make(folder: Path) -> None:
+            for architecture in ("x86_64", "arm64"):
+                name = STAND_INS.format(runtime=runtime, architecture=architecture)
+                subprocess.run(["docker", "save", "-o", folder / f"{architecture}.tar", name], check=True)
+
+        return f"docker-archive:{once(f'base-{runtime}', make)}/{{architecture}}.tar"
+
+    return base_image
+
+
 def _environment(*, cache: Path, state: Path, home: Path) -> dict[str, str]:
     """Return the environment of a person who has just installed the tool, with this machine's network."""
     private = re.compile(r"AWS_|PLANTON_|GITHUB_|CI$|FORCE_COLOR$|PYTEST_|COV_|COVERAGE_")
@@ -201,6 +221,7 @@ def test_the_commands_of_a_page_do_what_it_says(
     warm: Path,
     state: Path,
     account: Path,
+    base_images: Callable[[str], str],
     require_engine: Callable[[str, bool, str], None],
 ) -> None:
     for program in block.directives.get("needs", "").split():
@@ -219,6 +240,8 @@ def test_the_commands_of_a_page_do_what_it_says(
     if "containers" in block.directives:
         require_stand_ins(require_engine, block.directives["containers"])
         environment["PLANTON_BUILD_IMAGE"] = STAND_INS
+    if "base image" in block.directives:
+        environment["PLANTON_BASE_IMAGE"] = base_images(block.directives["base image"])
     for command in block.commands:
         done = subprocess.run(
             ["sh", "-c", command.text],

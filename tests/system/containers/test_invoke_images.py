@@ -31,6 +31,7 @@ from planton_build.manifest.load import read_manifests
 from planton_build.oci.docker_archive import read_archive
 from planton_build.oci.image import Image
 from planton_build.publish.images import Registries, publish_image
+from planton_build.sandbox import serving
 from planton_build.sandbox.engine import Engine, connect
 from planton_build.sandbox.loading import present_image
 from planton_build.sandbox.strays import LABEL
@@ -58,6 +59,8 @@ def handler(event, context):
         return len(bytearray(400 << 20))
     if event == "wait":
         time.sleep(60)
+    if event == "large":
+        return "x" * 7_000_000
     if event == "aws":
         return urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/", timeout=5).status
     if event == "write":
@@ -68,6 +71,14 @@ def handler(event, context):
         "arch": os.uname().machine, "cwd": os.getcwd(),
     }
 """
+SILENT = """#!/var/lang/bin/python3
+import http.server, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        time.sleep(600)
+http.server.HTTPServer(("", 8080), Handler).serve_forever()
+"""
+"""Stands where the emulator is, and never answers."""
 OTHER = ("ENV PYTHONPATH=/var/runtime", 'ENTRYPOINT ["/var/lang/bin/python3", "-m", "awslambdaric"]')
 """Lines of a Dockerfile whose image starts otherwise than Lambda's own."""
 MANIFEST = f"""\
@@ -262,6 +273,24 @@ def test_too_little_memory_is_told_from_an_exit(run: Run) -> None:
     )
     assert "spec.memoryMb" not in (exited.error.hint or "")
     assert run("memory", memory_mb=640).error is None
+
+
+def test_a_large_event_goes_through_and_a_too_large_answer_is_lambdas_error(run: Run) -> None:
+    assert len(json.loads(run("x" * 2_000_000).payload)["event"]) == 2_000_000
+    done = run("large")
+    assert done.error is not None
+    assert done.error.type == "Function.ResponseSizeTooLarge"
+
+
+def test_an_emulator_that_does_not_stop_the_function_is_stopped(
+    make: Making, local: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_INIT_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "_MARGIN_SECONDS", 0.5)
+    image = make("COPY app.py /lambda-entrypoint.sh", "RUN chmod 755 /lambda-entrypoint.sh", app=SILENT)
+    done = Run(local, image)(timeout=1)
+    assert done.error is not None
+    assert done.error.type == "Sandbox.Timedout"
 
 
 def test_only_tmp_can_be_written(run: Run) -> None:

@@ -143,7 +143,7 @@ def test_a_build_that_changes_nothing_needs_no_base_registry(yard: Any, registry
     assert changed["sha256"] != first["sha256"]
 
 
-@pytest.mark.parametrize("damage", ["another byte", "cut off", "longer", "empty"])
+@pytest.mark.parametrize("damage", ["another byte", "longer"])
 def test_a_damaged_layer_of_the_base_is_found_and_not_kept(
     yard: Any, registry: Any, repository: str, damage: str
 ) -> None:
@@ -155,15 +155,11 @@ def test_a_damaged_layer_of_the_base_is_found_and_not_kept(
     middle = len(content) // 2
     damaged = {
         "another byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "cut off": content[:middle],
         "longer": content + b"more",
-        "empty": b"",
     }[damage]
     registry.blob(layer).write_bytes(damaged)
-    outcome = yard.build("--repository", f"{registry.host}/acme/orders", "--json", expect=None)
-    assert (outcome.code, outcome.error) in [(82, "image_mismatch"), (81, "image_unavailable")], outcome.out
-    if damage in ("another byte", "longer"):
-        assert outcome.code == 82
+    outcome = yard.build("--repository", f"{registry.host}/acme/orders", "--json", expect=82)
+    assert outcome.error == "image_mismatch"
     assert registry.repositories() == ["lambda/python"]
     assert manifest.read_bytes() == before
     assert yard.left() == []
@@ -194,23 +190,24 @@ def test_a_damaged_layer_in_the_cache_never_reaches_a_registry(
     if outcome.code == 0:
         assert found == [f"sha256:{first['sha256']}"]
         return
-    # It is said, and the next run is right.
-    assert damage == "another byte"
-    assert outcome.error in ("cache_broken", "image_mismatch")
+    # It is said, with what to do.
+    assert (which, damage, outcome.code, outcome.error) == ("own", "another byte", 45, "cache_broken")
+    assert f"remove {kept}" in outcome.json["errors"][0]["hint"]
     assert found == []
+    kept.unlink()
     again = yard.build("--repository", f"{registry.host}/acme/two", "--json").function
     assert again["sha256"] == first["sha256"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root can mount a disk")
-@pytest.mark.parametrize("size", ["200k", "700k", "1200k"])
+@pytest.mark.parametrize("size", ["200k", "500k", "700k", "900k"])
 def test_a_full_cache_is_explained_and_leaves_nothing_wrong(
     yard: Any, registry: Any, repository: str, tmp_path: Path, size: str
 ) -> None:
     yard.wheel("tables", noise=400_000)
     manifest = yard.function("orders", "tables")
     before = manifest.read_bytes()
-    disk = tmp_path / "disk"
+    disk = tmp_path / "disk"  # the wheel takes 400 KB of it, its layer as much, and the sources 64 KB
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
     try:
@@ -260,9 +257,9 @@ def test_images_lock_that_cannot_be_written_is_named(yard: Any, registry: Any, r
     manifest = yard.function(options={"base-image": f"{registry.host}/lambda/python:3.13"})
     manifest.parent.chmod(0o555)
     try:
-        outcome = yard.build("--no-publish", before=before, expect=None)
-        assert outcome.code not in (0, 1), outcome.err
-        assert "images.lock" in outcome.err
+        outcome = yard.build("--no-publish", before=before, expect=32)
+        assert "images.lock cannot be written: Permission denied" in outcome.err
+        assert yard.left() == []
     finally:
         manifest.parent.chmod(0o755)
 

@@ -77,6 +77,13 @@ def test_too_little_memory_is_told_apart_from_another_kill() -> None:
     assert answer == killed
 
 
+def test_an_answer_that_is_too_large_is_not_cut_off() -> None:
+    error, answer = _outcome(served(b'"' + b"x" * (7 << 20)), "r")
+    assert error is not None
+    assert error.type == "Function.ResponseSizeTooLarge"
+    assert len(answer) < 1000
+
+
 def test_an_emulator_that_ends_is_an_exit() -> None:
     error, _ = _outcome(served(b"", status=0), "r")
     assert error is not None
