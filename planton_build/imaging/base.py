@@ -83,4 +83,11 @@ def _resolved(name: str, target: Target) -> str:
             hint="push it to a registry and name that, or write it to a file with `docker save` and set "
             'base-image = "docker-archive:FILE"',
         )
-    return resolve(name, machine=target.machine).digest
+    try:
+        return resolve(name, machine=target.machine).digest
+    except ImageUnavailable as error:
+        raise ImageUnavailable(
+            f"the base image is not to be had: {error.message}",
+            hint="check the network and `docker login`, or name another image with `base-image`; it is asked "
+            "for once, then images.lock has its digest",
+        ) from error

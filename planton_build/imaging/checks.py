@@ -65,6 +65,18 @@ def checked(
     return report, notes
 
 
+def look_into(image: Image, *, store: Store, registries: Registries) -> None:
+    """Fetch what nobody has looked into of a base image, and keep what is seen: `checked` asks for it later.
+
+    Raises:
+        PlantonError: a layer is not to be had, or is not what its digest says.
+    """
+    from planton_build.audit.image.facts import layer_facts
+
+    for layer in image.layers:
+        layer_facts(_fetched(layer, store, registries), store)
+
+
 def _fetched(layer: Layer, store: Store, registries: Registries) -> Layer:
     """Return a layer that, while it is read from its registry, is written into the store."""
     if not isinstance(layer.content, RegistryContent):

@@ -104,7 +104,7 @@ class Imaging:
 
         target = project.target
         below = image_of(base, target, self.store, self.registries)
-        made = self._made(project, members)
+        made = self._made_beside(project, members, below)
         image = assemble(
             below,
             [NewLayer(one.layer, said) for said, one in made],
@@ -152,6 +152,22 @@ class Imaging:
             listener=self.listener,
             jobs=self.jobs,
         )
+
+    def _made_beside(
+        self, project: FunctionProject, members: Sequence[Member], below: Image
+    ) -> list[tuple[str, MadeLayer]]:
+        """Make the layers, and look into the base meanwhile: the first time, either takes seconds."""
+        from planton_build.imaging.checks import look_into
+
+        def make() -> list[tuple[str, MadeLayer]]:
+            return self._made(project, members)
+
+        def look() -> list[tuple[str, MadeLayer]]:
+            look_into(below, store=self.store, registries=self.registries)
+            return []
+
+        done = each([make, look], lambda work: work(), jobs=2)
+        return [made for group in done for made in group]
 
     def _made(self, project: FunctionProject, members: Sequence[Member]) -> list[tuple[str, MadeLayer]]:
         """Make the layers: what changes least goes lowest, so that a change of code pushes only itself.

@@ -1,4 +1,4 @@
-"""What an image is built on: tags and their lock, digests, layouts and archives; and what cannot be built on."""
+"""What an image is built on: tags and their lock, digests, layouts, archives; and what it cannot be."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def test_layers_of_the_base_come_from_their_registry_and_are_not_sent_twice(
 ) -> None:
     registry.put(yard.root / "base", "lambda/python:python3.13-x86_64")
     yard.function(options={"base-image": f"{registry.host}/{TAG}"})
-    yard.function("invoices", options={"base-image": f"{registry.host}/{TAG}"}, app="x = 1\nhandler = print\n")
+    yard.function(
+        "invoices", options={"base-image": f"{registry.host}/{TAG}"}, app="x = 1\nhandler = print\n"
+    )
     registry.forget()
     functions = yard.build("--repository", repository, "--json").json["functions"]
     for function in functions:
@@ -111,12 +113,16 @@ def test_an_archive_that_docker_save_writes_is_a_base(
 ) -> None:
     archive = yard.root / "base.tar"
     # As docker does, skopeo writes the layers without compression.
-    runs("skopeo", "--insecure-policy", "copy", "-q", f"oci:{yard.root}/base", f"docker-archive:{archive}:b:1")
+    runs(
+        "skopeo", "--insecure-policy", "copy", "-q", f"oci:{yard.root}/base", f"docker-archive:{archive}:b:1"
+    )
     manifest = yard.function(options={"base-image": "docker-archive:../../base.tar"})
     first = yard.build("--repository", repository, "--json").function
     assert not (manifest.parent / "images.lock").exists()
     document = registry.manifest("acme/orders", f"sha256:{first['sha256']}")
-    assert {layer["mediaType"].rpartition("+")[2].rpartition(".")[2] for layer in document["layers"]} == {"gzip"}
+    assert {layer["mediaType"].rpartition("+")[2].rpartition(".")[2] for layer in document["layers"]} == {
+        "gzip"
+    }
     again = yard.build("--repository", repository, "--json").function
     assert (again["sha256"], again["cached"]) == (first["sha256"], True)
     shutil.rmtree(yard.cache)

@@ -1,4 +1,4 @@
-"""What was pushed and written, as Docker, skopeo and umoci take it; and a container of it that answers events."""
+"""Images as Docker, skopeo and umoci take them, and a container of each that answers an event."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ SKOPEO = ("skopeo", "--insecure-policy", "copy", "-q")
 def docker(require_engine: Callable[[str, bool, str], None], runs: Callable[..., str]) -> Iterator[Any]:
     """Give a function that runs docker; the images it pulls or loads by name are gone afterwards."""
     there = shutil.which("docker") is not None
-    answers = there and subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+    answers = (
+        there and subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+    )
     require_engine("Docker Engine", answers, "does not answer")
     taken: list[str] = []
 
@@ -114,7 +116,9 @@ def test_what_was_pushed_is_pulled_and_answers_an_event(yard: Any, shelf_of_base
     }
     for name, (architecture, compression) in functions.items():
         options = {"base-image": base, "layer-compression": compression}
-        yard.function(name, "tables", app=APP, options=options, architecture=architecture, runtime="python3.11")
+        yard.function(
+            name, "tables", app=APP, options=options, architecture=architecture, runtime="python3.11"
+        )
     built = yard.build("--repository", f"{registry.host}/acme/{{function}}", "--json").json["functions"]
     output = yard.folder / "out"
     yard.build("gzipped", "--no-publish", "--output", output, "--image-as", "docker-archive")

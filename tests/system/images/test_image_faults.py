@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import http.server
 import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,9 @@ def whole(registry: Any, repository: str) -> list[str]:
 def test_a_run_that_is_killed_leaves_whole_images_and_a_rerun_is_right(yard: Any, registry: Any) -> None:
     yard.wheel("tables", noise=2_000_000)
     registry.put(yard.root / "base", "lambda/python:3.13")
-    manifest = yard.function("orders", "tables", options={"base-image": f"{registry.host}/lambda/python:3.13"})
+    manifest = yard.function(
+        "orders", "tables", options={"base-image": f"{registry.host}/lambda/python:3.13"}
+    )
     lock = manifest.parent / "images.lock"
     before, chance = manifest.read_bytes(), random.Random(SEED)
     span, hit, sha256 = 1.0, 0, ""
@@ -131,7 +135,9 @@ def test_a_registry_that_is_down_is_explained_and_the_next_run_goes_on(
     assert whole(registry, "acme/orders") == [f"sha256:{function['sha256']}"]
 
 
-def test_a_build_that_changes_nothing_needs_no_base_registry(yard: Any, registry: Any, repository: str) -> None:
+def test_a_build_that_changes_nothing_needs_no_base_registry(
+    yard: Any, registry: Any, repository: str
+) -> None:
     registry.put(yard.root / "base", "lambda/python:3.13")
     manifest = yard.function(options={"base-image": f"{registry.host}/lambda/python:3.13"})
     first = yard.build("--no-publish", "--json").function
@@ -168,8 +174,10 @@ def test_a_damaged_layer_of_the_base_is_found_and_not_kept(
     yard.build("--repository", f"{registry.host}/acme/orders", "--locked")
 
 
-@pytest.mark.parametrize("which", ["base", "own"])
-@pytest.mark.parametrize("damage", ["another byte", "cut off", "gone"])
+@pytest.mark.parametrize(
+    ("which", "damage"),
+    [("base", "another byte"), ("own", "another byte"), ("own", "cut off"), ("own", "gone")],
+)
 def test_a_damaged_layer_in_the_cache_never_reaches_a_registry(
     yard: Any, registry: Any, which: str, damage: str
 ) -> None:
@@ -187,11 +195,12 @@ def test_a_damaged_layer_in_the_cache_never_reaches_a_registry(
         kept.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     outcome = yard.build("--repository", f"{registry.host}/acme/two", "--json", expect=None)
     found = whole(registry, "acme/two")
-    if outcome.code == 0:
+    if (which, damage) != ("own", "another byte"):  # mounted from where it is whole, or made anew
+        assert outcome.code == 0, outcome.out
         assert found == [f"sha256:{first['sha256']}"]
         return
     # It is said, with what to do.
-    assert (which, damage, outcome.code, outcome.error) == ("own", "another byte", 45, "cache_broken")
+    assert (outcome.code, outcome.error) == (45, "cache_broken")
     assert f"remove {kept}" in outcome.json["errors"][0]["hint"]
     assert found == []
     kept.unlink()
@@ -200,7 +209,7 @@ def test_a_damaged_layer_in_the_cache_never_reaches_a_registry(
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root can mount a disk")
-@pytest.mark.parametrize("size", ["200k", "500k", "700k", "900k"])
+@pytest.mark.parametrize("size", ["500k", "700k"])
 def test_a_full_cache_is_explained_and_leaves_nothing_wrong(
     yard: Any, registry: Any, repository: str, tmp_path: Path, size: str
 ) -> None:
@@ -264,31 +273,48 @@ def test_images_lock_that_cannot_be_written_is_named(yard: Any, registry: Any, r
         manifest.parent.chmod(0o755)
 
 
-def test_sources_that_change_while_they_are_built_are_refused_or_built_whole(
-    yard: Any, registry: Any, repository: str
+@pytest.fixture
+def index(yard: Any) -> Iterator[tuple[str, list[Callable[[], None]]]]:
+    """Serve the shelf; give its address, and what is to be done when a wheel is fetched."""
+    hooks: list[Callable[[], None]] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            while self.path.endswith(".whl") and hooks:
+                hooks.pop()()
+            super().do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=yard.root / "shelf")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/", hooks
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_sources_that_change_while_they_are_built_are_refused(
+    yard: Any, registry: Any, repository: str, index: Any
 ) -> None:
-    manifest = yard.function()
-    source = manifest.parent / "data.bin"
-    versions = [bytes([letter]) * 4_000_000 for letter in b"ab"]
-    source.write_bytes(versions[0])
-    codes = set()
-    for number in range(3):
-        (manifest.parent / "round.txt").write_text(str(number))
-        process = yard.start("--repository", repository, "--json")
-        turn = 0
-        while process.poll() is None:
-            turn += 1
-            staged = manifest.parent.parent / "staged"
-            staged.write_bytes(versions[turn % 2])
-            staged.replace(source)
-            time.sleep(0.002)
-        outcome = yard.ended(process, expect=None)
-        codes.add(outcome.code)
-        if outcome.code:
-            assert (outcome.code, outcome.error) == (26, "source_invalid")
-    source.write_bytes(versions[1])
-    final = yard.build("--repository", repository, "--json").function
+    address, hooks = index
+    yard.environment["PIP_FIND_LINKS"] = address
+    yard.wheel("tables")
+    manifest = yard.function("orders", "tables")
+    before = manifest.read_bytes()
+    yard.build("lock")
     shutil.rmtree(yard.cache)
-    assert yard.build("--repository", repository, "--json").function["sha256"] == final["sha256"]
-    whole(registry, "acme/orders")
-    assert codes <= {0, 26}
+    app = manifest.parent / "app.py"
+    hooks.append(lambda: app.write_text("def handler(event, context): ...\n"))
+    outcome = yard.build("--repository", repository, "--json", expect=26)
+    assert hooks == []
+    assert outcome.error == "source_invalid"
+    assert "app.py was changed" in outcome.out
+    assert (registry.repositories(), manifest.read_bytes(), yard.left()) == ([], before, [])
+    function = yard.build("--repository", repository, "--json").function
+    shutil.rmtree(yard.cache)
+    assert yard.build("--repository", repository, "--json").function["sha256"] == function["sha256"]

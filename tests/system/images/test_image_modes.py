@@ -1,4 +1,4 @@
-"""What `planton-build` may and may not do to images, by mode; ZIP and image in turns; and newcomers' mistakes."""
+"""Images by mode: what is pushed and written, and what not; ZIP and image in turns; newcomers' mistakes."""
 
 from __future__ import annotations
 
