@@ -355,7 +355,7 @@ class ReplacementRequired(PlantonError):
 
 
 class LocalUnavailable(PlantonError):
-    """The `[local]` extra is not installed."""
+    """Something that `--local` takes is not installed: the `[local]` extra, or a registry for images."""
 
     code, exit_code = "local_unavailable", 70
 
@@ -367,7 +367,7 @@ class LocalServerFailed(PlantonError):
 
 
 class ArtifactNotRunnable(PlantonError):
-    """This host cannot run the artifact: another architecture, system or Python."""
+    """This host cannot run the artifact: architecture, system or Python, or an image without emulator."""
 
     code, exit_code = "artifact_not_runnable", 72
 

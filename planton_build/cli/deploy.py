@@ -231,7 +231,8 @@ def invoke(
 ) -> int:
     """Run the deployed function NAME once, and print its answer (stdout) and its log (stderr).
 
-    With --local, the artifact that the embedded AWS holds runs on this machine, through the Runtime API.
+    With --local, what the embedded AWS holds runs on this machine: a ZIP through the Runtime API, an image in
+    the container engine.
     """
     from planton_build.cli.invocation import event_of, run_deployed, run_local
 

@@ -307,7 +307,6 @@ def test_sources_that_change_while_they_are_built_are_refused(
     manifest = yard.function("orders", "tables")
     before = manifest.read_bytes()
     yard.build("lock")
-    shutil.rmtree(yard.cache)
     app = manifest.parent / "app.py"
     hooks.append(lambda: app.write_text("def handler(event, context): ...\n"))
     outcome = yard.build("--repository", repository, "--json", expect=26)
