@@ -11,6 +11,7 @@ from planton_build.cli.console import shown_path
 from planton_build.errors import ConfigInvalid, PlantonError, SeveralErrors
 from planton_build.files import replacing
 from planton_build.pipeline import Built
+from planton_build.project.function import FunctionProject
 from planton_build.registry.registries import Registries
 
 _IGNORE_ALL = "*\n"
@@ -77,8 +78,6 @@ def _places(results: Sequence[Built], folder: Path, image_suffix: str) -> dict[P
 
 def _check_left_out(results: Sequence[Built], places: Sequence[Path]) -> None:
     """Refuse copies that are among the sources of any function that was built."""
-    from planton_build.project.sources import source_files
-
     errors: list[PlantonError] = []
     copies = {place.resolve() for place in places}
     for built in results:
@@ -87,16 +86,18 @@ def _check_left_out(results: Sequence[Built], places: Sequence[Path]) -> None:
             continue
         taken = {
             copy
-            for file in source_files(built.project)
+            for file in _sources(built.project)
             for copy in copies
-            if copy == file.path or copy in file.path.parents
+            if copy == file or copy in file.parents
         }
         if taken:
             errors.append(
                 ConfigInvalid(
                     f"the next build would package {shown_path(min(taken))}, which --output has written: it "
                     f"lies in the source folder of {built.project.name}",
-                    hint="name a folder elsewhere, or one that does not exist yet, or exclude it",
+                    hint="name a folder elsewhere, or write it into .dockerignore"
+                    if built.project.options.dockerfile
+                    else "name a folder elsewhere, or one that does not exist yet, or exclude it",
                     file=built.project.manifest.path,
                 )
             )
@@ -107,3 +108,15 @@ def _check_left_out(results: Sequence[Built], places: Sequence[Path]) -> None:
             else:
                 copy.unlink(missing_ok=True)
         raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
+
+
+def _sources(project: FunctionProject) -> list[Path]:
+    """Return the files that the next build of a function would look at."""
+    options = project.options
+    if project.is_image and options.dockerfile is not None:
+        from planton_build.sandbox.dockerfile.context import read_context
+
+        return [entry.path for entry in read_context(options.source, options.dockerfile).entries]
+    from planton_build.project.sources import source_files
+
+    return [file.path for file in source_files(project)]

@@ -439,3 +439,37 @@ def test_the_example_makes_a_thumbnail_and_is_the_same_image_again(
     assert (
         b"\x00\x16\x00\x20" in picture or b"\x00\x15\x00\x20" in picture
     )  # height 22, width 32 in its frame header
+
+
+@pytest.mark.network
+def test_the_example_is_built_by_the_command_and_found_again(tmp_path: Path, base_with_pip: str) -> None:
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "example"))
+    manifest = folder / "lambda.yaml"
+    manifest.write_text(manifest.read_text().replace("ARM64", NATIVE.upper()))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PLANTON_")},
+        "PLANTON_CACHE_DIR": str(tmp_path / "store"),
+        "PLANTON_DOCKER_ARGS": f"BASE={base_with_pip}",
+    }
+
+    def built(*arguments: str) -> dict[str, Any]:
+        command = "from planton_build.cli.build import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", command, "build", "--no-publish", "--json", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (function,) = json.loads(done.stdout)["functions"]
+        return dict(function)
+
+    first = built("--output", "out")
+    assert (first["package_type"], first["cached"]) == ("Image", False)
+    assert "image-id:sha256:" in (folder / "images.lock").read_text()
+    index = json.loads((folder / "out/ffmpeg-thumbnailer.oci/index.json").read_text())
+    assert index["manifests"][0]["digest"] == f"sha256:{first['sha256']}"
+    again = built("--locked")
+    assert (again["sha256"], again["cached"]) == (first["sha256"], True)
