@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from planton_build.errors import ConfigInvalid, ImageInvalid, ImageUnavailable, SizeBudgetExceeded
 from planton_build.events import Listener, Note, StepAdvanced, StepFinished, StepStarted
+from planton_build.imaging.sources import ARCHIVE, LAYOUT, layout_parts
 
 if TYPE_CHECKING:
     from planton_build.audit.image.check import ImageReport
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from planton_build.registry.registries import Registries
     from planton_build.runtimes.target import Architecture, Target
 
-_LAYOUT, _ARCHIVE = "oci:", "docker-archive:"
 _SHOWN = 3
 
 
@@ -40,12 +40,12 @@ def image_named(path: Path) -> str | None:
     name with a tag or a digest that is no file here.
     """
     text = str(path)
-    if text.startswith((_LAYOUT, _ARCHIVE)):
+    if text.startswith((LAYOUT, ARCHIVE)):
         return text
     if path.is_dir():
-        return f"{_LAYOUT}{text}" if (path / "oci-layout").is_file() else None
+        return f"{LAYOUT}{text}" if (path / "oci-layout").is_file() else None
     if path.suffix.lower() == ".tar":
-        return f"{_ARCHIVE}{text}"
+        return f"{ARCHIVE}{text}"
     if path.exists():
         return None
     from planton_build.registry.reference import parse_reference
@@ -69,15 +69,15 @@ def found_image(text: str, architecture: Architecture | None, registries: Regist
     from planton_build.oci.media_types import ARCHITECTURES
 
     wanted = ARCHITECTURES[architecture] if architecture else None
-    if text.startswith(_ARCHIVE):
+    if text.startswith(ARCHIVE):
         from planton_build.oci.docker_archive import read_archive
 
-        file = Path(text.removeprefix(_ARCHIVE))
+        file = Path(text.removeprefix(ARCHIVE))
         return Found(_chosen(partial(read_archive, file), wanted), archived=True)
-    if text.startswith(_LAYOUT):
+    if text.startswith(LAYOUT):
         from planton_build.oci.layout import read_layout
 
-        folder, reference = _layout_parts(text.removeprefix(_LAYOUT))
+        folder, reference = layout_parts(text.removeprefix(LAYOUT))
         return Found(_chosen(partial(read_layout, folder, reference=reference), wanted))
     from planton_build.registry.reference import parse_reference
 
@@ -156,17 +156,6 @@ def _chosen(read: Callable[..., Image], wanted: str | None) -> Image:
         if wanted is None:
             raise
     return read(architecture=wanted)
-
-
-def _layout_parts(text: str) -> tuple[Path, str]:
-    """Split `FOLDER[:TAG|@DIGEST]`; a folder whose name has a colon is taken as it is."""
-    if Path(text).is_dir():
-        return Path(text), ""
-    folder, at, digest = text.rpartition("@")
-    if at and digest.startswith("sha256:"):
-        return Path(folder), digest
-    folder, colon, tag = text.rpartition(":")
-    return (Path(folder), tag) if colon else (Path(text), "")
 
 
 def _in_registry(repository: Repository, name: str, wanted: str | None) -> Found:

@@ -80,11 +80,11 @@ def _on_disk(text: str, architecture: str) -> Image:
         return read_archive(Path(text.removeprefix(ARCHIVE)), architecture=ARCHITECTURES[architecture])
     from planton_build.oci.layout import read_layout
 
-    folder, reference = _layout_parts(text.removeprefix(LAYOUT))
+    folder, reference = layout_parts(text.removeprefix(LAYOUT))
     return read_layout(folder, reference=reference, architecture=ARCHITECTURES[architecture])
 
 
-def _layout_parts(text: str) -> tuple[Path, str]:
+def layout_parts(text: str) -> tuple[Path, str]:
     """Split `FOLDER[:TAG|@DIGEST]`; a folder whose name has a colon is taken as it is."""
     if Path(text).is_dir():
         return Path(text), ""

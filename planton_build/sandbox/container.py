@@ -11,8 +11,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from planton_build.errors import (
@@ -23,7 +23,7 @@ from planton_build.errors import (
     EngineUnavailable,
     ImageMismatch,
 )
-from planton_build.interrupts import undone_on_interrupt
+from planton_build.sandbox.disposable import removed_after
 from planton_build.sandbox.engine import Engine, engine_errors
 from planton_build.sandbox.files import Input, first_file, unpack, write_tar
 from planton_build.sandbox.job import ENVIRONMENT, PYTHON, SECRETS, Job, Limits, Outcome
@@ -37,8 +37,6 @@ _PROBE_SECONDS = 60
 """Seconds an emulated interpreter may take to say on what machine it runs; it takes about 2."""
 _MACHINES = {62: "x86_64", 183: "aarch64"}
 """`e_machine` of an ELF header (System V gABI: EM_X86_64, EM_AARCH64)."""
-_LATE_SECONDS = 2.0
-"""Seconds an engine may take to make a container after Ctrl-C; it takes a tenth of one."""
 _SPOOLED = 64 << 20
 _OURS = ("[planton-build]", "error: the backend was ended by signal")
 """How lines of our own programs in containers begin that say nothing about why a limit was reached."""
@@ -181,38 +179,13 @@ class Sandbox:
             self._log(job.what, None)
         return Outcome(exit_code, log, time.monotonic() - started, files)
 
-    @contextlib.contextmanager
-    def _container(self, job: Job) -> Iterator[str]:
+    def _container(self, job: Job) -> AbstractContextManager[str]:
         """Give the name of a new container, which is removed whatever happens in the block."""
-        name, made = f"planton-build-{token_hex(8)}", False
-        try:
-            self._create(job, name)
-            made = True
-            with undone_on_interrupt(lambda: self._remove(name)):
-                yield name
-        except KeyboardInterrupt:
-            made = made or self._appears(name)
-            raise
-        finally:
-            if made:
-                self._remove(name)
 
-    def _appears(self, name: str) -> bool:
-        """Tell whether a container comes to be: an engine goes on to make it when nobody waits any more."""
-        import docker
-        import requests
+        def kept(message: str) -> None:
+            self._log("removing a container", message)
 
-        deadline = time.monotonic() + _LATE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                self.engine.api.inspect_container(name)
-            except docker.errors.NotFound:
-                time.sleep(0.05)
-            except (docker.errors.DockerException, requests.exceptions.RequestException):
-                break
-            else:
-                return True
-        return False
+        return removed_after(self.engine, "build", lambda name: self._create(job, name), kept)
 
     def _create(self, job: Job, name: str) -> None:
         api = self.engine.api
@@ -326,19 +299,6 @@ class Sandbox:
             self.engine.api.kill(container)
         except (docker.errors.DockerException, requests.exceptions.RequestException):
             return  # it has ended meanwhile, or the engine is gone: whoever waits for it is told
-
-    def _remove(self, container: str) -> None:
-        import docker
-        import requests
-
-        try:
-            self.engine.api.remove_container(container, force=True, v=True)
-        except docker.errors.NotFound:
-            return
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            # What is raised already says what went wrong; the container has our label, so that the next run
-            # or `doctor` removes it.
-            self._log("removing a container", f"{container} could not be removed: {error}")
 
 
 @contextlib.contextmanager

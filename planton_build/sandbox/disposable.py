@@ -15,17 +15,27 @@ _LATE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def removed_after(engine: Engine, create: Callable[[str], None]) -> Iterator[str]:
-    """Have a container made under a new name, and remove it whatever happens in the block."""
-    name, made = f"planton-invoke-{token_hex(8)}", False
+def removed_after(
+    engine: Engine, kind: str, create: Callable[[str], None], kept: Callable[[str], None] | None = None
+) -> Iterator[str]:
+    """Have a container made under a new name, and remove it whatever happens in the block.
+
+    Its name is `planton-` and `kind` and some digits. `kept` is told what to say of one that cannot be
+    removed; it has our label, so that the next run or `doctor` removes it.
+    """
+    name, made = f"planton-{kind}-{token_hex(8)}", False
 
     def remove() -> None:
         import docker
         import requests
 
-        # One that cannot be removed has our label, so that the next run or `doctor` does it.
-        with contextlib.suppress(docker.errors.DockerException, requests.exceptions.RequestException):
+        try:
             engine.api.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            return
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            if kept is not None:  # what is raised already says what went wrong
+                kept(f"{name} could not be removed: {error}")
 
     try:
         create(name)

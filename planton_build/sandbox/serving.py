@@ -152,7 +152,9 @@ class _Run:
         image = present_image(self._engine, service.image, pull_from=service.pull_from)
         command = self._command(image)
         with (
-            removed_after(self._engine, lambda name: self._create(name, image, command)) as container,
+            removed_after(
+                self._engine, "invoke", lambda name: self._create(name, image, command)
+            ) as container,
             self._log.of(self._engine, container),
         ):
             self._start(container)
@@ -179,7 +181,7 @@ class _Run:
         entrypoint, command = list(self._settings.entrypoint), list(self._settings.command)
         if entrypoint[:1] == [ENTRYPOINT]:
             return entrypoint + command
-        with removed_after(self._engine, lambda name: self._create(name, image, ["/"])) as probe:
+        with removed_after(self._engine, "invoke", lambda name: self._create(name, image, ["/"])) as probe:
             if (entrypoint or command) and self._has(probe, EMULATOR):
                 return [EMULATOR, *entrypoint, *command]
         raise ArtifactNotRunnable(

@@ -34,7 +34,7 @@ def test_an_engine_on_another_machine_is_refused(endpoint: str) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_container_is_removed_however_its_use_ends(error: type[BaseException]) -> None:
     api, made = Api(), []
-    with pytest.raises(error), removed_after(Engine(api, "", "", ""), made.append):
+    with pytest.raises(error), removed_after(Engine(api, "", "", ""), "invoke", made.append):
         raise error
     assert api.removed == made
 
@@ -46,7 +46,7 @@ def test_a_container_that_comes_to_be_after_ctrl_c_is_removed() -> None:
         asked.append(name)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), removed_after(Engine(api, "", "", ""), interrupted):
+    with pytest.raises(KeyboardInterrupt), removed_after(Engine(api, "", "", ""), "invoke", interrupted):
         raise AssertionError
     assert api.removed == asked
 
@@ -57,6 +57,6 @@ def test_a_container_that_was_not_made_is_not_removed() -> None:
     def failed(_: str) -> None:
         raise ValueError("refused")
 
-    with pytest.raises(ValueError, match="refused"), removed_after(Engine(api, "", "", ""), failed):
+    with pytest.raises(ValueError, match="refused"), removed_after(Engine(api, "", "", ""), "invoke", failed):
         raise AssertionError
     assert api.removed == []
