@@ -91,7 +91,8 @@ def test_json_names_the_code_source_that_was_written(local_bench: Any) -> None:
             "bucket": "acme-artifacts",
             "key": f"team/a/orders/{function['sha256']}.zip",
             "object_version": None,
-        }
+        },
+        "image_uri": None,
     }
     written = manifest.read_text()
     added = [line for line in written.splitlines() if line not in before.splitlines()]

@@ -100,7 +100,15 @@ def test_lock_makes_keeps_and_upgrades(bench: Any) -> None:
     bench.wheel("beta", "1.0")
     bench.function("orders", "alpha")
     first = bench.build("lock", "--json").json["locks"]
-    assert first == [{"function_name": "orders", "lock": f"orders/{LOCK}", "state": "created", "packages": 2}]
+    assert first == [
+        {
+            "function_name": "orders",
+            "lock": f"orders/{LOCK}",
+            "image_lock": None,
+            "state": "created",
+            "packages": 2,
+        }
+    ]
     assert locked(bench) == ["alpha==1.0", "beta==1.0"]
     content = (bench.folder / "orders" / LOCK).read_bytes()
     bench.wheel("alpha", "2.0", requires=["beta"])
