@@ -89,7 +89,9 @@ def read_archive(path: Path, *, reference: str = "", architecture: str = "") -> 
             file=path,
         ) from error
     except OSError as error:
-        raise ImageUnavailable(f"{path} cannot be read: {error.strerror}", file=path) from error
+        raise ImageUnavailable(
+            f"{path} cannot be read: {error.strerror}", hint="name the file that `docker save` has written"
+        ) from error
     if contents.has(INDEX) and contents.has(MARKER):
         return find_image(
             contents.small(INDEX),

@@ -20,11 +20,11 @@ _BUCKET = re.compile(r"[0-9A-Za-z._-]{2,62}[0-9A-Za-z_-]")
 """Lambda's pattern for `S3Bucket`, 3 to 63 characters."""
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _SYSTEM_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_:~^=-]{0,127}")
-_COMPONENT = r"[a-z0-9{]+(?:(?:\.|_|__|-+)?[a-z0-9{}]+)*"
-_REPOSITORY = re.compile(
-    rf"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::\d{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
-)
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(?::\d{1,5})?"
+_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 """A repository of images, with or without its registry (distribution's grammar of names)."""
+_REPOSITORY_MAX = 300
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -159,7 +159,7 @@ def base_image_of(value: object) -> str:
 def repository_of(value: object) -> str:
     """Return a repository of images, with or without its registry; `{function}` stands for the name."""
     repository = text_of(value).removesuffix("/")
-    if not _REPOSITORY.fullmatch(repository.replace("{function}", "f")) or len(repository) > 300:
+    if len(repository) > _REPOSITORY_MAX or not _REPOSITORY.fullmatch(repository.replace("{function}", "f")):
         raise ValueError(
             f"{repository!r} is not the name of a repository, such as acme/{{function}} or "
             "registry.example/acme/orders; it has no tag"

@@ -264,3 +264,25 @@ def test_the_defect_bad_toml():
     with pytest.raises(ConfigInvalid) as caught:
         read_config(PROJECTS / "bad-toml" / "planton.toml")
     assert (caught.value.findings[0].line, caught.value.findings[0].column) == (2, 10)
+
+
+@pytest.mark.parametrize(
+    "repository",
+    ["acme/{function}", "{function}", "my-{function}.x", "localhost/a", "localhost:5000/a/b", "host:5000/a",
+     "1.dkr.ecr.eu-west-1.amazonaws.com/a_b/c__d", "Registry.example/a"],
+)  # fmt: skip
+def test_a_repository_may_have_a_registry(written, repository):
+    assert written(f'repository = "{repository}"').general.repository == repository
+
+
+@pytest.mark.parametrize(
+    "repository", ["Acme/x", "acme/X", "acme//x", "acme/x:1", "/x", "a..b", "a" * 301, "ü"]
+)
+def test_what_is_no_name_of_a_repository_is_refused_at_once(written, repository):
+    with pytest.raises(ConfigInvalid, match="repository"):
+        written(f'repository = "{repository}"')
+
+
+def test_a_long_name_is_judged_quickly(written):
+    with pytest.raises(ConfigInvalid, match="repository"):
+        written(f'repository = "{"a" * 250}!"')
