@@ -17,14 +17,17 @@ from planton_build.artifact import (
 from planton_build.cache import Store
 
 
-def recorded(store: Store, key: str) -> tuple[AnyArtifact, list[str]] | None:
-    """Return the artifact of an earlier build with this key, when it is still whole, and its notes."""
+def recorded(store: Store, key: str, base: str | None = None) -> tuple[AnyArtifact, list[str]] | None:
+    """Return the artifact of an earlier build with this key, when it is still whole, and its notes.
+
+    `base` is where the base image of an image is now, if that may be another place than it was then.
+    """
     record = store.record("builds", key)
     if record is None:
         return None
     notes = list(record["notes"])
     if "base" in record["artifact"]:
-        image = _image(record["artifact"], store)
+        image = _image({**record["artifact"], **({"base": base} if base is not None else {})}, store)
         return None if image is None else (image, notes)
     path = store.blob("artifacts", record["artifact"]["sha256"])
     try:

@@ -93,7 +93,7 @@ def build(project: FunctionProject, workshop: Workshop) -> Built:
         return _key(project, dependencies.fingerprint, sources, contents, [beside, form])
 
     key = key_now()
-    known = recorded(workshop.store, key)
+    known = recorded(workshop.store, key, base.reference if base is not None else None)
     if known is None:
         packages = dependencies.packages()
         own = [

@@ -63,7 +63,7 @@ class Imaging:
         """Return, as a JSON value, what decides a function's image besides its files."""
         options = project.options
         how = [options.layer_compression, COMPRESSOR]
-        return [_FORMAT, base.digest, base.name, options.entrypoint, how]
+        return [_FORMAT, base.digest, options.entrypoint, how]
 
     def lock(self, project: FunctionProject) -> Path | None:
         """Lock the images that a function is built on; return the lock's file, or None if there is none."""

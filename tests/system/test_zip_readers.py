@@ -22,7 +22,7 @@ from planton_build.cache import Store
 pytestmark = [pytest.mark.network, pytest.mark.skipif(sys.platform == "win32", reason="Unix modes")]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-IN_CONTAINERS = {"checksum"}
+IN_CONTAINERS = {"analytics-job", "checksum", "ffmpeg-thumbnailer"}
 """Examples that need a build container; tests/system/containers has them."""
 FUNCTIONS = [
     *sorted({path.parent.name for path in EXAMPLES.rglob("lambda.yaml")} - IN_CONTAINERS),
