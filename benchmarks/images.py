@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -117,15 +118,17 @@ def _planton(place: Path, base: str, traffic: Traffic, arguments: argparse.Names
         "CI": "true",
         "PLANTON_CACHE_DIR": str(cache),
         "PLANTON_BASE_IMAGE": base,
-        "PLANTON_REPOSITORY": f"127.0.0.1:{traffic.port}/planton/{{function}}",
     }
     program = str(Path(sys.executable).with_name("planton-build"))
     run([program, "lock"], folder, environment)
-    before = manifest.read_text(encoding="utf-8")
+    before, rounds = manifest.read_text(encoding="utf-8"), itertools.count(1)
 
     def forget() -> None:
         shutil.rmtree(cache, ignore_errors=True)
         manifest.write_text(before, encoding="utf-8")
+        # A repository of its own for each round: the registry has nothing of this image either.
+        repository = f"127.0.0.1:{traffic.port}/planton-{next(rounds)}/{{function}}"
+        environment["PLANTON_REPOSITORY"] = repository
 
     source = next(folder.glob("*.py"))
     return Side(
@@ -153,22 +156,24 @@ def _docker(place: Path, base: str, traffic: Traffic, arguments: argparse.Namesp
     handler = re.search(r"handler: (\S+)", (folder / "lambda.yaml").read_text(encoding="utf-8"))
     assert handler is not None
     (folder / "Dockerfile").write_text(DOCKERFILE.format(base=base, handler=handler[1]), encoding="utf-8")
-    image, docker = f"127.0.0.1:{traffic.port}/docker/{arguments.example}:1", arguments.docker
-    script = 'set -e; "$0" build -q -t "$1" . ; "$0" push -q "$1"'
+    docker, rounds = arguments.docker, itertools.count(1)
+    script = 'set -e; "$0" build -q $2 -t "$1" . ; "$0" push -q "$1"'
+    image, options = "", ""
 
     def forget() -> None:
-        # What was built goes, with the cache of its steps; the base image stays pulled, as on a runner that
-        # has been used before.
-        subprocess.run([docker, "rmi", "-f", image], check=False, capture_output=True)
-        subprocess.run([docker, "builder", "prune", "-af"], check=False, capture_output=True)
+        # The cache of its steps counts as empty; the base image stays pulled, as on a runner that has been
+        # used before.
+        nonlocal image, options
+        image = f"127.0.0.1:{traffic.port}/docker-{next(rounds)}/{arguments.example}:1"
+        options = "--no-cache"
 
-    return Side(
-        "docker build + push",
-        traffic,
-        forget,
-        lambda: run(["bash", "-c", script, docker, image], folder, dict(os.environ)),
-        lambda: change(source),
-    )
+    def build() -> Run:
+        nonlocal options
+        outcome = run(["bash", "-c", script, docker, image, options], folder, dict(os.environ))
+        options = ""
+        return outcome
+
+    return Side("docker build + push", traffic, forget, build, lambda: change(source))
 
 
 def _function(example: str, place: Path) -> Path:
