@@ -148,6 +148,7 @@ def _with_places(projects: Sequence[FunctionProject], *, local: bool) -> list[Fu
             ready.append(project)
         elif local:
             place = {"repository": LOCAL_REPOSITORY} if project.is_image else {"bucket": LOCAL_BUCKET}
+            # Both options are texts; mypy looks at every field of the class.
             ready.append(replace(project, options=replace(options, **place)))  # type: ignore[arg-type]
         else:
             errors.append(_no_repository(project) if project.is_image else _no_bucket(project))
@@ -182,7 +183,9 @@ def _accounts(options: dict[str, Any]) -> Accounts:
 
 def _check_with_layers(results: Sequence[Built], workshop: Workshop, accounts: Accounts | None) -> None:
     """Count attached layers in the limit: all of them with AWS at hand, else those measured before."""
-    if not any(built.project.manifest.model.spec.layer_arns for built in results):
+    # Lambda attaches none to an image, and the limit of ZIPs is not that of images.
+    attached = [built for built in results if built.project.manifest.model.spec.layer_arns]
+    if not attached:
         return
     from planton_build.parallel import each
     from planton_build.publish.layers import check_with_layers
@@ -191,7 +194,7 @@ def _check_with_layers(results: Sequence[Built], workshop: Workshop, accounts: A
         aws = accounts.of(built.project.manifest) if accounts else None
         check_with_layers(built, aws, workshop.store, workshop.listener)
 
-    each(results, check, jobs=workshop.jobs)
+    each(attached, check, jobs=workshop.jobs)
 
 
 def _published(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planton_build.cache import Store
 from planton_build.errors import ImageUnavailable
 from planton_build.imaging.lock import ImageLocks
-from planton_build.imaging.sources import is_on_disk, open_image
+from planton_build.imaging.sources import digest_now, is_on_disk, open_image
 from planton_build.oci.image import Image
 from planton_build.project.function import FunctionProject
 from planton_build.registry.registries import Registries
@@ -31,7 +31,7 @@ class Base:
         return f"{self.name}@{self.digest}"
 
 
-def base_of(project: FunctionProject, locks: ImageLocks) -> Base:
+def base_of(project: FunctionProject, locks: ImageLocks, registries: Registries) -> Base:
     """Return a function's base image by digest: configured, locked, or resolved and locked now.
 
     Raises:
@@ -48,7 +48,7 @@ def base_of(project: FunctionProject, locks: ImageLocks) -> Base:
     name, _, digest = name.partition("@")
     if not digest:
         folder = project.options.source
-        digest = locks.digest(folder, name, target.architecture, lambda: _resolved(name, target))
+        digest = locks.digest(folder, name, target.architecture, lambda: _resolved(name, target, registries))
     return Base(name, digest)
 
 
@@ -73,9 +73,8 @@ def image_of(base: Base, target: Target, store: Store, registries: Registries) -
     return found
 
 
-def _resolved(name: str, target: Target) -> str:
+def _resolved(name: str, target: Target, registries: Registries) -> str:
     from planton_build.registry.reference import parse_reference
-    from planton_build.registry.resolve import resolve
 
     if parse_reference(name).host is None:
         raise ImageUnavailable(
@@ -84,7 +83,7 @@ def _resolved(name: str, target: Target) -> str:
             'base-image = "docker-archive:FILE"',
         )
     try:
-        return resolve(name, machine=target.machine).digest
+        return digest_now(name, target.architecture, registries)
     except ImageUnavailable as error:
         raise ImageUnavailable(
             f"the base image is not to be had: {error.message}",

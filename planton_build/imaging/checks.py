@@ -6,9 +6,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planton_build.cache import Store
+from planton_build.errors import CacheBroken
 from planton_build.events import Listener, StepAdvanced, StepFinished, StepStarted
 from planton_build.imaging.sources import RegistryContent, located
 from planton_build.oci.blobs import Content, Descriptor
@@ -99,10 +101,19 @@ class _Keeping:
             return
         digest = hashlib.sha256()
         with self.store.staging() as staged:
-            with staged.open("wb") as kept:
-                for piece in self.content.chunks():
-                    digest.update(piece)
-                    kept.write(piece)
-                    yield piece
+            for piece in self.content.chunks():
+                digest.update(piece)
+                self._append(staged, piece)
+                yield piece
             if digest.hexdigest() == self.descriptor.hex:
                 self.store.keep("blobs", self.descriptor.hex, staged)
+
+    def _append(self, staged: Path, piece: bytes) -> None:
+        try:
+            with staged.open("ab") as kept:
+                kept.write(piece)
+        except OSError as error:
+            raise CacheBroken(
+                f"the cache folder {self.store.root} cannot be used: {error.strerror}",
+                hint="free some space or name another folder with PLANTON_CACHE_DIR",
+            ) from error

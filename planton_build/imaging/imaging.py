@@ -57,7 +57,7 @@ class Imaging:
 
     def base_of(self, project: FunctionProject) -> Base:
         """Return the base image of a function; see `base.base_of`."""
-        return base_of(project, self.locks)
+        return base_of(project, self.locks, self.registries)
 
     def fingerprint(self, project: FunctionProject, base: Base) -> object:
         """Return, as a JSON value, what decides a function's image besides its files."""

@@ -184,7 +184,9 @@ def _pin(image: FromImage, project: FunctionProject, imaging: Imaging) -> str:
         project.options.source,
         image.name,
         architecture,
-        lambda: digest_of(_with_registry(image.name), image.name, architecture, imaging.environment),
+        lambda: digest_of(
+            _with_registry(image.name), image.name, architecture, imaging.environment, imaging.registries
+        ),
     )
 
 

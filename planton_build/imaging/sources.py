@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,18 @@ class RegistryContent:
             ImageUnavailable, ImageMismatch: the registry does not give them.
         """
         return located(self, Registries()).chunks(offset)
+
+
+def digest_now(name: str, architecture: str, registries: Registries) -> str:
+    """Return the digest of the manifest that a name stands for now, asked with this run's logins.
+
+    Raises:
+        ImageUnavailable, ImageMismatch, ImageInvalid: it is not to be had, or not for the architecture.
+    """
+    reference = parse_reference(name)
+    named = reference.digest or reference.tag or "latest"
+    _, manifest = registries.repository(reference).manifest_for(named, architecture=architecture)
+    return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 
 def located(content: RegistryContent, registries: Registries) -> Content:

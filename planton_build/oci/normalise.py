@@ -110,6 +110,7 @@ def _rewritten(layer: Layer, store: Store, kind: str, sources: Sources, jobs: in
         store.staging() as staged,
         Gzipped(staged, jobs=jobs) as gzipped,
     ):
+        # A Window has what file_digest uses; IO[bytes] does not say so.
         if f"sha256:{hashlib.file_digest(tar, 'sha256').hexdigest()}" != layer.diff_id:  # type: ignore[arg-type]
             raise _other_bytes(layer)
         tar.seek(0)
@@ -128,6 +129,7 @@ def _unpacked(layer: Layer, store: Store) -> Iterator[IO[bytes]]:
     if kind in _TAR_LAYERS and isinstance(content, FileContent):
         _check_size(content.size)
         with _reading(content.path) as stream:
+            # It has all of IO[bytes] that is used here.
             yield Window(stream, content.start, content.size)  # type: ignore[misc]
         return
     if kind not in GZIPPED_LAYERS + _TAR_LAYERS:

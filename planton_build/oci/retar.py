@@ -117,6 +117,7 @@ def _read(source: IO[bytes]) -> dict[str, _Entry]:
     try:
         with tarfile.open(fileobj=source, mode="r:", errorlevel=2) as archive:
             while (info := archive.next()) is not None:
+                # typeshed has no `members`; kept, they would hold every header of a large layer.
                 archive.members.clear()  # type: ignore[attr-defined]
                 entry = _entry(info)
                 found.pop(entry.path, None)
@@ -256,10 +257,12 @@ class Window(io.RawIOBase):
         """Return the place."""
         return self._position
 
+    # typeshed asks for any buffer, which has no slices.
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read into a buffer; return the number of bytes."""
         view = memoryview(buffer)
         self._stream.seek(self._start + self._position)
+        # Files have it; IO[bytes] does not say so.
         count: int = self._stream.readinto(view[: max(0, self._size - self._position)])  # type: ignore[attr-defined]
         self._position += count
         return count

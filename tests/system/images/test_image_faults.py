@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("docker-registry") is None, reason="needs docker-registry"),
     pytest.mark.skipif(os.name != "posix", reason="signals of Unix"),
 ]
 

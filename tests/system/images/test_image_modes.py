@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(shutil.which("docker-registry") is None, reason="needs docker-registry")
-
 MISTAKES = Path(__file__).parents[2] / "projects" / "image-mistakes"
 TAG = "lambda/python:{runtime}-{architecture}"
 

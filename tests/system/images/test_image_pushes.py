@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(shutil.which("docker-registry") is None, reason="needs docker-registry")
-
 UPLOADS = r"^(POST|PATCH|PUT) .*/blobs/"
 NOISE = 3_000_000
 
