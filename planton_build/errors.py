@@ -351,6 +351,42 @@ class ReplacementRequired(PlantonError):
     code, exit_code = "replacement_required", 67
 
 
+class SmokeTestFailed(PlantonError):
+    """A new version does not answer its smoke event, so no traffic was moved to it."""
+
+    code, exit_code = "smoke_test_failed", 68
+
+
+class RolloutFailed(PlantonError):
+    """A new version fails too often while it gets a part of the traffic, so that was moved back."""
+
+    code, exit_code = "rollout_failed", 69
+
+
+class PlanOutdated(PlantonError):
+    """A saved plan does not fit any more: AWS, the manifest or the configuration has changed since."""
+
+    code, exit_code = "plan_outdated", 74
+
+
+class VersionUnknown(PlantonError):
+    """No published version is the one that was asked for."""
+
+    code, exit_code = "version_unknown", 75
+
+
+class ConfirmationRequired(PlantonError):
+    """Something is deleted for good, and nobody has said that it may be."""
+
+    code, exit_code = "confirmation_required", 76
+
+
+class FileInTheWay(PlantonError):
+    """A file that would be written exists already, with other content."""
+
+    code, exit_code = "file_in_the_way", 77
+
+
 # The local AWS: 70 to 79.
 
 

@@ -20,6 +20,7 @@ from planton_build.manifest.model import (
 )
 from planton_build.manifest.references import defaults_for
 from planton_build.publish.keys import digest_in_key
+from planton_build.settings.model import NO_SETTINGS, DeploySettings
 
 PackageType: TypeAlias = Literal["Zip", "Image"]
 """Lambda's names for its two forms of code. A function keeps its form for life."""
@@ -38,7 +39,8 @@ class DesiredFunction:
     image's digest, None when the code source does not tell it. Fields that the manifest leaves empty hold
     Lambda's default, so they are restored when somebody changed them; `reserved_concurrency` alone is not
     managed when it is None, and -1 stands for no reservation. `subnets` and `security_groups` are sorted,
-    `layers` keep their order. `origin` says where the manifest is, for messages.
+    `layers` keep their order. `settings` is what the `[deploy]` tables add. `origin` says where the
+    manifest is, for messages.
     """
 
     name: str
@@ -59,6 +61,7 @@ class DesiredFunction:
     layers: tuple[str, ...]
     kms_key: str
     reserved_concurrency: int | None
+    settings: DeploySettings = field(default=NO_SETTINGS, repr=False)
     origin: str = field(default="", compare=False)
 
 

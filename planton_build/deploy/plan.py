@@ -21,12 +21,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from planton_build.deploy.change import MASK, Change
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.deploy.observed import ObservedFunction
 from planton_build.manifest.code_source import S3Source
-
-MASK = "•••"
-"""What stands for the value of an environment variable wherever a plan is shown."""
 
 LOST = (
     "its versions and aliases, with their provisioned concurrency",
@@ -51,16 +49,6 @@ CONFIGURATION = (
     "kms_key",
 )
 """The fields that UpdateFunctionConfiguration sets. Architecture is not one: it goes with the code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference, for people. None stands for absent; a `secret` has its values masked already."""
-
-    field: str
-    before: str | None
-    after: str | None
-    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
