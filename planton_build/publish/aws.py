@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from planton_build import __version__
 from planton_build.errors import ConfigInvalid, CredentialsMissing
 from planton_build.publish.aws_errors import clean, explained
+from planton_build.publish.pace import CALLS_PER_SECOND, LambdaPace
 
 if TYPE_CHECKING:
     import boto3.session
@@ -35,6 +36,8 @@ class AwsSettings:
 
     That chain is AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, the shared configuration files, SSO, web
     identity, and container or instance roles. `--local` sets an endpoint and dummy keys.
+    `calls_per_second` bounds the calls to Lambda's control plane in one region; None is `CALLS_PER_SECOND`
+    for AWS, and no bound for an endpoint with keys of its own.
     """
 
     region: str | None = None
@@ -43,11 +46,17 @@ class AwsSettings:
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    calls_per_second: int | None = None
 
     @property
     def isolated(self) -> bool:
         """Tell whether endpoint and keys are given, so that nothing of the user's configuration may count."""
         return self.endpoint_url is not None and self.access_key_id is not None
+
+    @property
+    def pace(self) -> int | None:
+        """Return how many calls to Lambda's control plane may be made in a second; None is any number."""
+        return self.calls_per_second or (None if self.isolated else CALLS_PER_SECOND)
 
 
 def isolated_session() -> botocore.session.Session:
@@ -110,6 +119,10 @@ class Aws:
         client: IAMClient = self._client("iam", region)
         return client
 
+    def client(self, service: str, region: str | None = None) -> Any:
+        """Return the client of another service of a region, such as `logs`."""
+        return self._client(service, region)
+
     def _open(self) -> boto3.session.Session:
         with self._lock:
             if self._session is None:
@@ -127,7 +140,7 @@ class Aws:
                     )
             return self._session
 
-    def _client(self, service: Literal["s3", "lambda", "ecr", "iam"], region: str | None) -> Any:
+    def _client(self, service: str, region: str | None) -> Any:
         with self._lock:
             key = (service, self.region(region))
             if key not in self._clients:
@@ -137,6 +150,8 @@ class Aws:
     def _make(self, service: str, region: str) -> Any:
         path_style = service == "s3" and self.settings.endpoint_url is not None
         client = self._build(service, region, path_style=path_style)
+        if service == "lambda" and (pace := self.settings.pace):
+            client.meta.events.register("before-send.lambda", LambdaPace(pace))
         if service != "s3":
             return client
         if not path_style and urlsplit(client.meta.endpoint_url).hostname == "localhost":
