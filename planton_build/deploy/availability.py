@@ -35,7 +35,7 @@ def require_code(
     if isinstance(desired.code, ImageSource):
         _require_image(desired.code, aws, where, base_url_of)
     else:
-        _require_object(desired.code, aws, where)
+        require_object(desired.code, aws, where)
 
 
 def _require_image(code: ImageSource, aws: Aws, region: str, base_url_of: BaseUrlOf | None) -> None:
@@ -54,7 +54,8 @@ def _require_image(code: ImageSource, aws: Aws, region: str, base_url_of: BaseUr
         raise DeployRefused(f"the image {code.image_uri} is not in its repository", hint=_HINT)
 
 
-def _require_object(code: S3Source, aws: Aws, region: str) -> None:
+def require_object(code: S3Source, aws: Aws, region: str) -> None:
+    """See that an object is in S3. Raises DeployRefused or AccessDenied, and what `stored_digest` raises."""
     from botocore.exceptions import ClientError
 
     if stored_digest(code, region=region, aws=aws) is not None:

@@ -1,10 +1,10 @@
-"""What a function should be, from its manifest: literals only, with Lambda's defaults filled in."""
+"""What a function should be: its manifest, references resolved, its settings, and Lambda's defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from planton_build.errors import Finding, ReferenceUnresolved
 from planton_build.manifest.code_source import CodeSource, ImageSource, S3Source
@@ -20,7 +20,17 @@ from planton_build.manifest.model import (
 )
 from planton_build.manifest.references import defaults_for
 from planton_build.publish.keys import digest_in_key
-from planton_build.settings.model import NO_SETTINGS, DeploySettings
+from planton_build.settings.model import (
+    NO_SETTINGS,
+    OFF,
+    DeploySettings,
+    FileSystem,
+    ImageSettings,
+    Logging,
+)
+
+if TYPE_CHECKING:
+    from planton_build.deploy.references.resolver import References, Resolved
 
 PackageType: TypeAlias = Literal["Zip", "Image"]
 """Lambda's names for its two forms of code. A function keeps its form for life."""
@@ -29,18 +39,28 @@ DEFAULT_MEMORY_MB = 128
 """Lambda's memory for a function that does not say (CreateFunction, `MemorySize`)."""
 DEFAULT_TIMEOUT_SECONDS = 3
 """Lambda's timeout for a function that does not say (CreateFunction, `Timeout`)."""
+DEFAULT_EPHEMERAL_MB = 512
+"""Lambda's `/tmp` for a function that does not say (CreateFunction, `EphemeralStorage`)."""
+DEFAULT_TRACING = "PassThrough"
+"""Lambda's tracing for a function that does not say (CreateFunction, `TracingConfig`)."""
+
+
+def log_group_of(name: str) -> str:
+    """Return the log group of a function that names none (CreateFunction, `LoggingConfig.LogGroup`)."""
+    return f"/aws/lambda/{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredFunction:
-    """A function as its manifest wants it.
+    """A function as its manifest and its settings want it.
 
     `region` is "" when the manifest leaves it to the session. `code_sha256` (hex) is the ZIP's SHA-256 or the
     image's digest, None when the code source does not tell it. Fields that the manifest leaves empty hold
     Lambda's default, so they are restored when somebody changed them; `reserved_concurrency` alone is not
     managed when it is None, and -1 stands for no reservation. `subnets` and `security_groups` are sorted,
-    `layers` keep their order. `settings` is what the `[deploy]` tables add. `origin` says where the
-    manifest is, for messages.
+    `layers` keep their order. The fields after it come from `settings`, the `[deploy]` tables, and are
+    not managed when they are None. `record` is what a published version is described with, `resolved` says
+    where values of references came from, `origin` where the manifest is, for messages.
     """
 
     name: str
@@ -61,20 +81,31 @@ class DesiredFunction:
     layers: tuple[str, ...]
     kms_key: str
     reserved_concurrency: int | None
+    tracing: str | None = None
+    dead_letter: str | None = None
+    ephemeral_mb: int | None = None
+    file_systems: tuple[FileSystem, ...] | None = None
+    snap_start: bool | None = None
+    logging: Logging | None = None
+    image_config: ImageSettings | None = None
     settings: DeploySettings = field(default=NO_SETTINGS, repr=False)
+    record: str = field(default="", compare=False)
+    resolved: tuple[Resolved, ...] = field(default=(), compare=False)
     origin: str = field(default="", compare=False)
 
 
-def desired_state(manifest: Manifest) -> DesiredFunction:
-    """Return what the manifest asks for.
+def desired_state(
+    manifest: Manifest, settings: DeploySettings = NO_SETTINGS, references: References | None = None
+) -> DesiredFunction:
+    """Return what the manifest and the settings ask for; `references` finds the values of `valueFrom`.
 
     Raises NotDeployable when the manifest's code source is incomplete, and ReferenceUnresolved, with one
-    finding for each place, when it holds a `valueFrom`: a reference is never passed on and never guessed.
+    finding for each place, when a `valueFrom` has no value: it is never passed on and never guessed.
     """
     require_deployable(manifest)
     spec = manifest.model.spec
     code = _code(spec)
-    literals = _Literals(manifest)
+    literals = _Values(manifest, references)
     role = literals.one("role_arn", spec.role_arn)
     subnets = literals.several("subnets", spec.subnets)
     groups = literals.several("security_groups", spec.security_groups)
@@ -102,8 +133,21 @@ def desired_state(manifest: Manifest) -> DesiredFunction:
         layers=tuple(layers),
         kms_key=key,
         reserved_concurrency=spec.reserved_concurrency,
+        tracing=settings.tracing,
+        dead_letter="" if settings.dead_letter is OFF else settings.dead_letter,
+        ephemeral_mb=settings.ephemeral_storage,
+        file_systems=settings.file_systems,
+        snap_start=settings.snap_start,
+        logging=_logging(spec.function_name, settings.logging),
+        image_config=settings.image,
+        settings=settings,
+        resolved=tuple(literals.resolved),
         origin=_origin(manifest),
     )
+
+
+def _logging(name: str, wanted: Logging | None) -> Logging | None:
+    return wanted if wanted is None or wanted.group else replace(wanted, group=log_group_of(name))
 
 
 def _code(spec: AwsLambdaSpec) -> CodeSource:
@@ -125,23 +169,34 @@ def _origin(manifest: Manifest) -> str:
     return f"{manifest.path}:{position.line}" if position else str(manifest.path)
 
 
-class _Literals:
-    """Takes literals out of a manifest and remembers every reference it met instead."""
+class _Values:
+    """Takes values out of a manifest, and remembers every reference that has none."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, references: References | None) -> None:
         self._manifest = manifest
+        self._references = references
         self._findings: list[Finding] = []
+        self.resolved: list[Resolved] = []
 
-    def one(self, name: str, value: StringValueOrRef | None, *path: int) -> str:
-        if value is None:
-            return ""
-        if value.value_from is not None:
-            self._findings.append(self._finding(name, value.value_from, path))
-        return value.value or ""
+    def one(self, name: str, value: StringValueOrRef | None) -> str:
+        return next(iter(self._of(name, value, None)), "")
 
     def several(self, name: str, values: Iterable[StringValueOrRef]) -> list[str]:
-        found = [self.one(name, value, index) for index, value in enumerate(values)]
-        return [value for value in found if value]
+        return [found for index, value in enumerate(values) for found in self._of(name, value, index)]
+
+    def _of(self, name: str, value: StringValueOrRef | None, index: int | None) -> tuple[str, ...]:
+        if value is None or value.value_from is None:
+            return (value.value,) if value is not None and value.value else ()
+        if self._references is None:
+            self._findings.append(self._finding(name, value.value_from, index))
+            return ()
+        try:
+            found = self._references.resolve(self._manifest, name, index, value.value_from)
+        except ReferenceUnresolved as error:
+            self._findings += error.findings
+            return ()
+        self.resolved.append(found)
+        return found.values
 
     def check(self) -> None:
         if not self._findings:
@@ -150,11 +205,12 @@ class _Literals:
         others = f" (and {len(more)} more)" if more else ""
         raise ReferenceUnresolved(first.message + others, hint=first.hint, findings=self._findings)
 
-    def _finding(self, name: str, ref: ValueFromRef, path: tuple[int, ...]) -> Finding:
+    def _finding(self, name: str, ref: ValueFromRef, index: int | None) -> Finding:
         default = defaults_for(self._manifest.model.api_version, name)
         kind, target = ref.kind or default.kind or "(no kind)", ref.field_path or default.field_path
+        path = () if index is None else (index,)
         position = self._manifest.position("spec", name, *path)
-        where = "spec." + name + "".join(f"[{index}]" for index in path)
+        where = "spec." + name + "".join(f"[{number}]" for number in path)
         within = f" in {ref.env}" if ref.env else ""
         return Finding(
             ReferenceUnresolved.code,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from planton_build.deploy.apply import Applied, apply
+from planton_build.deploy.aspects.all import observe_aspects
 from planton_build.deploy.availability import BaseUrlOf
 from planton_build.deploy.desired import DesiredFunction, desired_state
 from planton_build.deploy.failures import replacement_required
 from planton_build.deploy.observed import ObservedFunction, observe
 from planton_build.deploy.patience import Patience
 from planton_build.deploy.plan import Plan, plan
+from planton_build.deploy.scope import scope_of
+from planton_build.deploy.steps import PublishVersion
+from planton_build.deploy.traffic import ObservedAlias, observe_alias
 from planton_build.errors import NotDeployable, SeveralErrors
 from planton_build.events import Listener, ignore
 from planton_build.manifest.code_source import S3Source
@@ -19,6 +24,10 @@ from planton_build.manifest.document import Manifest
 from planton_build.parallel import each
 from planton_build.publish.aws import Aws
 from planton_build.publish.s3 import stored_digest
+from planton_build.settings.model import NO_SETTINGS, DeploySettings
+
+if TYPE_CHECKING:
+    from planton_build.deploy.references.resolver import References
 
 PLAN_JOBS = 8
 """Functions read at once. Lambda allows 100 GetFunction calls a second in a region."""
@@ -40,8 +49,25 @@ class Deployment:
         return self.plan.desired.region
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a plan is made of besides manifests. The defaults know manifests alone.
+
+    `settings_of` gives what the `[deploy]` tables say of a function, `record_of` what its next version is
+    described with. `references` finds the values of `valueFrom`.
+    """
+
+    settings_of: Callable[[Manifest], DeploySettings] = lambda _: NO_SETTINGS
+    record_of: Callable[[Manifest], str] = lambda _: ""
+    references: References | None = None
+
+
 def plan_all(
-    manifests: Sequence[Manifest], aws_of: Callable[[Manifest], Aws], *, jobs: int = PLAN_JOBS
+    manifests: Sequence[Manifest],
+    aws_of: Callable[[Manifest], Aws],
+    inputs: Inputs | None = None,
+    *,
+    jobs: int = PLAN_JOBS,
 ) -> list[Deployment]:
     """Plan every function, in the order of the manifests. Reads AWS, changes nothing.
 
@@ -51,14 +77,26 @@ def plan_all(
     Raises what `desired_state`, `observe` and `plan` raise, CredentialsMissing when no region is known,
     NotDeployable when two manifests name one function, and SeveralErrors.
     """
+    given = inputs or Inputs()
 
     def want(manifest: Manifest) -> tuple[Manifest, Aws, DesiredFunction]:
-        desired, aws = desired_state(manifest), aws_of(manifest)
-        return manifest, aws, replace(desired, region=aws.region(desired.region or None))
+        desired = desired_state(manifest, given.settings_of(manifest), given.references)
+        aws = aws_of(manifest)
+        region = aws.region(desired.region or None)
+        return manifest, aws, replace(desired, region=region)
 
     wanted = each(manifests, want, jobs=1)
     _check_distinct(wanted)
-    return each(wanted, lambda one: Deployment(one[0], one[1], _plan(one[2], one[1])), jobs=jobs)
+
+    def planned(one: tuple[Manifest, Aws, DesiredFunction]) -> Deployment:
+        manifest, aws, desired = one
+        found = _plan(desired, aws)
+        if any(isinstance(step, PublishVersion) for step in found.steps):
+            # Only where a version is made: git is asked for it.
+            found = replace(found, desired=replace(found.desired, record=given.record_of(manifest)))
+        return Deployment(manifest, aws, found)
+
+    return each(wanted, planned, jobs=jobs)
 
 
 def apply_all(
@@ -68,11 +106,13 @@ def apply_all(
     jobs: int = APPLY_JOBS,
     patience: Patience | None = None,
     replacing: bool = False,
+    moving: bool = True,
     base_url_of: BaseUrlOf | None = None,
 ) -> list[Applied]:
     """Apply what `plan_all` planned, in its order. A function that fails does not stop the others.
 
     Without `replacing`, a function that would have to be deleted stops all of them, before anything changes.
+    `moving` is as in `apply`.
 
     Raises what `apply` raises, and SeveralErrors.
     """
@@ -88,6 +128,7 @@ def apply_all(
             listener,
             patience=patience,
             replacing=replacing,
+            moving=moving,
             base_url_of=base_url_of,
         )
 
@@ -96,11 +137,26 @@ def apply_all(
 
 def _plan(desired: DesiredFunction, aws: Aws) -> Plan:
     managed = desired.reserved_concurrency is not None
-    observed = observe(desired.name, aws, desired.region, concurrency=managed)
+    name, alias = desired.name, desired.settings.alias
+    observed, traffic, aspects = _together(
+        lambda: observe(name, aws, desired.region, concurrency=managed),
+        lambda: observe_alias(name, alias, aws, desired.region) if alias else None,
+        lambda: observe_aspects(scope_of(desired, aws, desired.region), desired),
+    )
     if not managed and observed is not None and plan(desired, observed).replaces:
         # To be created anew: a reservation that is not the manifest's is to be made again.
-        observed = observe(desired.name, aws, desired.region, concurrency=True)
-    return plan(_with_digest(desired, observed, aws), observed)
+        observed = observe(name, aws, desired.region, concurrency=True)
+    return plan(_with_digest(desired, observed, aws), observed, traffic, aspects)
+
+
+def _together(
+    function: Callable[[], ObservedFunction | None],
+    alias: Callable[[], ObservedAlias | None],
+    aspects: Callable[[], dict[str, object]],
+) -> tuple[ObservedFunction | None, ObservedAlias | None, dict[str, object]]:
+    """Read the three side by side."""
+    found: list[Any] = each([function, alias, aspects], lambda read: read(), jobs=3)
+    return found[0], found[1], found[2]
 
 
 def _with_digest(desired: DesiredFunction, observed: ObservedFunction | None, aws: Aws) -> DesiredFunction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from typing import Any
 
 from planton_build.errors import DeployRefused, FunctionUnknown
 from planton_build.publish.aws import Aws
@@ -19,8 +20,10 @@ class Answer:
     error: str | None
 
 
-def invoke_deployed(name: str, payload: bytes, aws: Aws, region: str | None) -> Answer:
-    """Invoke a function in AWS and wait for its answer.
+def invoke_deployed(
+    name: str, payload: bytes, aws: Aws, region: str | None, *, qualifier: str = ""
+) -> Answer:
+    """Invoke a function in AWS and wait for its answer. `qualifier` is a version or an alias.
 
     Raises:
         FunctionUnknown: no function of that name is deployed.
@@ -29,10 +32,12 @@ def invoke_deployed(name: str, payload: bytes, aws: Aws, region: str | None) -> 
     client = aws.lambda_(aws.region(region))
     with explained(f"invoking {name}", otherwise=DeployRefused):
         try:
-            answer = client.invoke(FunctionName=name, Payload=payload, LogType="Tail")
+            chosen: Any = {"Qualifier": qualifier} if qualifier else {}
+            answer = client.invoke(FunctionName=name, Payload=payload, LogType="Tail", **chosen)
         except client.exceptions.ResourceNotFoundException as error:
+            which = f"{name}:{qualifier}" if qualifier else name
             raise FunctionUnknown(
-                f"no function {name} is deployed in {client.meta.region_name}",
+                f"no function {which} is deployed in {client.meta.region_name}",
                 hint="deploy it first, or name its region with --region",
             ) from error
     log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")

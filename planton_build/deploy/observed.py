@@ -9,23 +9,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planton_build.deploy.desired import (
+    DEFAULT_EPHEMERAL_MB,
     DEFAULT_MEMORY_MB,
     DEFAULT_TIMEOUT_SECONDS,
+    DEFAULT_TRACING,
     PackageType,
+    log_group_of,
 )
 from planton_build.errors import DeployRefused
 from planton_build.publish.aws import Aws
 from planton_build.publish.aws_errors import error_code, explained
+from planton_build.settings.model import FileSystem, ImageSettings, Logging
 
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedFunction:
-    """A function as Lambda tells it, `$LATEST`.
+    """A function as Lambda tells it: `$LATEST`, or a published `version`.
 
     Two observations are equal when everything that a deployment sets is equal; revision and states do not
     count. `environment` is None when Lambda could not read it, which it cannot without its KMS key.
+    `code_hash` is `CodeSha256` as Lambda writes it, "" when it does not.
     `reserved_concurrency` is None when nothing is reserved.
     """
 
@@ -46,7 +51,17 @@ class ObservedFunction:
     security_groups: tuple[str, ...]
     layers: tuple[str, ...]
     kms_key: str
+    tracing: str
+    dead_letter: str
+    ephemeral_mb: int
+    file_systems: tuple[FileSystem, ...]
+    snap_start: bool
+    logging: Logging
+    image_config: ImageSettings
     ipv6: bool
+    version: str = field(compare=False)
+    code_hash: str = field(compare=False)
+    last_modified: str = field(compare=False)
     reserved_concurrency: int | None = field(compare=False)
     revision_id: str | None = field(compare=False)
     state: str | None = field(compare=False)
@@ -80,19 +95,22 @@ class ObservedFunction:
         return self.last_update_reason_code, self.last_update_reason
 
 
-def observe(name: str, aws: Aws, region: str | None, *, concurrency: bool = False) -> ObservedFunction | None:
+def observe(
+    name: str, aws: Aws, region: str | None, *, concurrency: bool = False, qualifier: str = ""
+) -> ObservedFunction | None:
     """Read a function from AWS, or return None when there is none of that name.
 
-    With `concurrency`, a reservation that GetFunction does not mention is asked for once more, so that a
-    reservation of 0 is never mistaken for none. Raises AccessDenied, CredentialsMissing, AwsUnreachable or
-    DeployRefused.
+    `qualifier` is a version or an alias, whose version is read then. With `concurrency`, a reservation that
+    GetFunction does not mention is asked for once more, so that a reservation of 0 is never mistaken for
+    none. Raises AccessDenied, CredentialsMissing, AwsUnreachable or DeployRefused.
     """
     from botocore.exceptions import ClientError
 
     client = aws.lambda_(region)
     with explained(f"reading the function {name}", otherwise=DeployRefused, resource=name):
         try:
-            answer: Mapping[str, Any] = client.get_function(FunctionName=name)
+            chosen: Any = {"Qualifier": qualifier} if qualifier else {}
+            answer: Mapping[str, Any] = client.get_function(FunctionName=name, **chosen)
             if concurrency and not _mapping(answer, "Concurrency"):
                 reserved = client.get_function_concurrency(FunctionName=name)
                 answer = {**answer, "Concurrency": reserved}
@@ -132,6 +150,16 @@ def read_answer(name: str, answer: Mapping[str, Any]) -> ObservedFunction:
         security_groups=tuple(sorted(set(_texts(vpc, "SecurityGroupIds")))),
         layers=_layers(found),
         kms_key=_text(found, "KMSKeyArn"),
+        tracing=_text(_mapping(found, "TracingConfig"), "Mode") or DEFAULT_TRACING,
+        dead_letter=_text(_mapping(found, "DeadLetterConfig"), "TargetArn"),
+        ephemeral_mb=_number(_mapping(found, "EphemeralStorage"), "Size", DEFAULT_EPHEMERAL_MB),
+        file_systems=_file_systems(found),
+        snap_start=_text(_mapping(found, "SnapStart"), "ApplyOn") == "PublishedVersions",
+        logging=_logging(name, _mapping(found, "LoggingConfig")),
+        image_config=_image_config(_mapping(_mapping(found, "ImageConfigResponse"), "ImageConfig")),
+        version=_text(found, "Version"),
+        code_hash=_text(found, "CodeSha256"),
+        last_modified=_text(found, "LastModified"),
         ipv6=vpc.get("Ipv6AllowedForDualStack") is True,
         reserved_concurrency=_optional(_mapping(answer, "Concurrency"), "ReservedConcurrentExecutions"),
         revision_id=_text(found, "RevisionId") or None,
@@ -179,6 +207,27 @@ def _layers(found: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     arns = (_text(layer, "Arn") for layer in layers if isinstance(layer, Mapping))
     return tuple(arn for arn in arns if arn)
+
+
+def _file_systems(found: Mapping[str, Any]) -> tuple[FileSystem, ...]:
+    listed = found.get("FileSystemConfigs")
+    mounts = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    return tuple(FileSystem(_text(mount, "Arn"), _text(mount, "LocalMountPath")) for mount in mounts)
+
+
+def _logging(name: str, found: Mapping[str, Any]) -> Logging:
+    return Logging(
+        "JSON" if _text(found, "LogFormat") == "JSON" else "Text",
+        _text(found, "ApplicationLogLevel"),
+        _text(found, "SystemLogLevel"),
+        _text(found, "LogGroup") or log_group_of(name),
+    )
+
+
+def _image_config(found: Mapping[str, Any]) -> ImageSettings:
+    return ImageSettings(
+        tuple(_texts(found, "EntryPoint")), tuple(_texts(found, "Command")), _text(found, "WorkingDirectory")
+    )
 
 
 def _mapping(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:

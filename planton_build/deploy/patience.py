@@ -18,13 +18,15 @@ class Patience:
     `settle` bounds one wait for Lambda; its own waiters give up after 300 s, and functions in a VPC may need
     longer. `propagation` is for roles that were just made (IAM is consistent within two minutes, says
     Terraform's provider), `network` for EC2 throttling (the same source gives nine minutes). `appear` is for
-    a function that was just created and is not found. `poll` is the longest pause between two looks.
+    a function that was just created and is not found. `throttle` is for AWS saying "too many requests" to the
+    SDK's own tries too. `poll` is the longest pause between two looks.
     """
 
     settle: float = 600.0
     propagation: float = 120.0
     network: float = 540.0
     appear: float = 10.0
+    throttle: float = 120.0
     poll: float = 1.0
 
 
@@ -37,18 +39,23 @@ class Tries:
         self._pause = patience.poll
         self._conflicts = 0
 
-    def another(self, refusal: Refusal) -> bool:
-        """Tell whether to send once more after this refusal, having paused where time is what it takes."""
+    def another(self, refusal: Refusal, after: float = 0.0) -> bool:
+        """Tell whether to send once more after this refusal, having paused where time is what it takes.
+
+        `after` is how many seconds AWS asks to wait at least.
+        """
         if refusal in (Refusal.BUSY, Refusal.STALE):
             self._conflicts += 1
             return self._conflicts <= MAX_CONFLICTS
         waits = {
             Refusal.PROPAGATING: self._patience.propagation,
             Refusal.THROTTLED_BY_EC2: self._patience.network,
+            Refusal.THROTTLED: self._patience.throttle,
+            Refusal.NOT_YET: self._patience.appear,
         }
         left = waits.get(refusal, 0.0) - (time.monotonic() - self._started)
         if left <= 0:
             return False
-        time.sleep(min(self._pause, left))
+        time.sleep(min(max(self._pause, after), left))
         self._pause = min(self._pause * 2, 10 * self._patience.poll)
         return True

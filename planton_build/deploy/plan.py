@@ -1,121 +1,68 @@
 """From observed to desired: what differs, and the steps that end the difference. Pure; nothing is called.
 
-The order of an update. Lambda changes configuration and code in two calls, so for a moment one of them is
-old. Configuration goes first, as in Terraform's provider: what it adds (variables, memory, layers, rights)
-does not disturb the old code, the new code finds it when it arrives, and a configuration that Lambda refuses
-has not touched the code. A runtime or a handler that changes together with the code fits neither order;
-publishing a version and moving an alias would, and no order of these two calls can.
+The order of an update. What serves is an alias, where the settings name one: then `$LATEST` is changed,
+published, tried out, and only then does the alias move; what brings traffic (URL, triggers) comes after that.
+Without an alias `$LATEST` itself serves, and configuration and code change in two calls, so for a moment one
+of them is old. Configuration goes first, as in Terraform's provider: what it adds (variables, memory, layers,
+rights) does not disturb the old code, the new code finds it when it arrives, and a configuration that Lambda
+refuses has not touched the code.
 
 The package type of a function is for life: Lambda has no call that makes a ZIP function an image function or
 the other way round. Such a function is deleted and created anew, which `apply` does only when it is told to.
 What a manifest does not hold is lost then, so `LOST` says what that may be.
 
 A reservation of 0 turns a function off, so it comes before the update; any other comes after it.
-
-What AWS does not mention is taken as absent, as in Lambda's API. An emulator that ignores a field shows it as
-a difference each time: moto 5.2 does so when the KMS key or the architecture of an existing function changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from planton_build.deploy.change import MASK, Change
+from planton_build.deploy.aspects.all import ASPECTS
+from planton_build.deploy.aspects.aspect import UNMANAGED, Aspect, Phase
+from planton_build.deploy.change import Change
 from planton_build.deploy.desired import DesiredFunction
+from planton_build.deploy.differences import (
+    CONFIGURATION,
+    code_changes,
+    code_name,
+    configuration_changes,
+    differing,
+    serves,
+)
 from planton_build.deploy.observed import ObservedFunction
-from planton_build.manifest.code_source import S3Source
+from planton_build.deploy.steps import (
+    CreateFunction,
+    DeleteConcurrency,
+    DeleteFunction,
+    MoveAlias,
+    PublishVersion,
+    PutConcurrency,
+    RequireCode,
+    SetAspect,
+    SmokeTest,
+    Step,
+    UpdateCode,
+    UpdateConfiguration,
+    WaitGone,
+    WaitSettled,
+)
+from planton_build.deploy.traffic import ObservedAlias
 
 LOST = (
     "its versions and aliases, with their provisioned concurrency",
     "its URL",
     "its resource policy, by which triggers may invoke it",
     "its settings for asynchronous invocations",
-    "what no manifest holds: tags, tracing, logging, dead letters, file systems, code signing",
+    "what neither manifest nor settings hold: tags, tracing, logging, dead letters, file systems, signing",
 )
 """What goes with a function that is deleted. AWS Lambda API, DeleteFunction; CreateFunction for the last."""
 
-CONFIGURATION = (
-    "description",
-    "role",
-    "runtime",
-    "handler",
-    "memory_mb",
-    "timeout_seconds",
-    "environment",
-    "subnets",
-    "security_groups",
-    "layers",
-    "kms_key",
-)
-"""The fields that UpdateFunctionConfiguration sets. Architecture is not one: it goes with the code."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreateFunction:
-    """Create the function with everything but its reserved concurrency."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateConfiguration:
-    """Set these fields, and leave all others as they are."""
-
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateCode:
-    """Point the function to the desired code and architecture."""
-
-
-@dataclass(frozen=True, slots=True)
-class PutConcurrency:
-    """Reserve this many concurrent executions; 0 turns the function off."""
-
-    reserved: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteConcurrency:
-    """Give the reservation back to the account's pool."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequireCode:
-    """See that the desired code can be had, before the function that works is deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFunction:
-    """Delete the function, with all that belongs to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitGone:
-    """Wait until Lambda has deleted the function, so that its name is free."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitSettled:
-    """Wait until the function is neither being created nor updated.
-
-    A failure found then ends the deployment when it is `ours`; an earlier one is what the next step repairs.
-    """
-
-    ours: bool = True
-
-
-Step: TypeAlias = (
-    CreateFunction
-    | UpdateConfiguration
-    | UpdateCode
-    | PutConcurrency
-    | DeleteConcurrency
-    | RequireCode
-    | DeleteFunction
-    | WaitGone
-    | WaitSettled
-)
+NEW_VERSION = "a new version"
+_OUTLIVING = frozenset({"log_group", "alarms", "event_sources"})
+"""The aspects that do not go with a function that is deleted: they belong to themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +70,8 @@ class Plan:
     """Ordered steps from observed to desired.
 
     `changes` is what they change, for display; it is empty exactly when nothing differs. `notes` are remarks
-    such as why code is sent that may be there already.
+    such as why code is sent that may be there already, `warnings` are dangers. `alias` is what served when
+    the plan was made, `aspects` what else was found, by the aspects' names.
     """
 
     desired: DesiredFunction
@@ -131,6 +79,9 @@ class Plan:
     steps: tuple[Step, ...]
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = ()
+    alias: ObservedAlias | None = None
+    aspects: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -142,77 +93,179 @@ class Plan:
         """Tell whether the function has to be deleted and created anew."""
         return any(isinstance(step, DeleteFunction) for step in self.steps)
 
+    @property
+    def moves(self) -> bool:
+        """Tell whether an alias is to serve another version."""
+        return any(isinstance(step, MoveAlias) for step in self.steps)
 
-def plan(desired: DesiredFunction, observed: ObservedFunction | None) -> Plan:
+
+def plan(
+    desired: DesiredFunction,
+    observed: ObservedFunction | None,
+    alias: ObservedAlias | None = None,
+    aspects: Mapping[str, object] | None = None,
+) -> Plan:
     """Compare, and return the steps to take.
 
-    A function that is being deleted counts as none, once it is gone. For a replacement, `observed` must know
-    the reserved concurrency.
+    `aspects` are the observed states of what is managed besides the function, None or missing where there is
+    nothing. A function that is being deleted counts as none, once it is gone. For a replacement, `observed`
+    must know the reserved concurrency.
     """
+    found = dict(aspects or {})
     if observed is None:
-        return _creation(desired)
+        return _creation(desired, found)
     if observed.state == "Deleting":
-        created = _creation(desired)
+        created = _creation(desired, _outliving(found))
         note = f"Lambda is still deleting the function {desired.name}; that is waited for"
         return replace(created, steps=(WaitGone(), *created.steps), notes=(note,))
     if desired.package != observed.package:
-        return _replacement(desired, observed)
-    fields = tuple(name for name in CONFIGURATION if getattr(desired, name) != getattr(observed, name))
-    changes = [change for name in fields for change in _changes(name, desired, observed)]
+        return _replacement(desired, observed, _outliving(found))
+    return _update(desired, observed, alias, found)
+
+
+def _update(
+    desired: DesiredFunction,
+    observed: ObservedFunction,
+    alias: ObservedAlias | None,
+    aspects: dict[str, object],
+) -> Plan:
+    fields = differing(desired, observed)
+    changes = [change for name in fields for change in configuration_changes(name, desired, observed)]
     notes: list[str] = []
-    code = _code_changes(desired, observed, notes)
+    code = code_changes(desired, observed, notes)
     changes += code
     if observed.failed:
         # What is shown as the configuration of a failed update is what was asked for, not what runs.
-        fields, redo = CONFIGURATION, _failure(observed)
+        fields, redo = _managed(desired), _failure(observed)
         changes.append(redo)
         notes.append("the last deployment failed, so everything is sent again")
     concurrency = _concurrency(desired, observed)
     changes += _concurrency_changes(desired, observed) if concurrency else []
-    steps = _steps(fields, concurrency, code=bool(code) or observed.failed)
+    hanging = _hanging(desired, aspects)
+    changes += hanging.changes
+    moved = bool(set(fields) - {"description"} or code or observed.failed)
+    traffic = _traffic(desired, alias, moved=moved, changes=changes, notes=notes)
+    steps = _steps(fields, concurrency, hanging, traffic, code=bool(code) or observed.failed)
     if observed.busy:
         steps = (WaitSettled(ours=not steps), *steps)
-    return Plan(desired, observed, steps, tuple(changes), tuple(notes))
+    return Plan(desired, observed, steps, tuple(changes), tuple(notes), alias, aspects)
 
 
-def _steps(fields: tuple[str, ...], concurrency: Step | None, *, code: bool) -> tuple[Step, ...]:
+def _outliving(aspects: dict[str, object]) -> dict[str, object]:
+    return {name: state for name, state in aspects.items() if name in _OUTLIVING}
+
+
+def _managed(desired: DesiredFunction) -> tuple[str, ...]:
+    return tuple(name for name in CONFIGURATION if getattr(desired, name) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hanging:
+    """The steps of aspects, by phase, and what they change."""
+
+    steps: Mapping[Phase, tuple[Step, ...]]
+    changes: tuple[Change, ...]
+
+
+def _hanging(desired: DesiredFunction, found: Mapping[str, object], *, creating: bool = False) -> _Hanging:
+    steps: dict[Phase, list[Step]] = {phase: [] for phase in Phase}
+    changes: list[Change] = []
+    for aspect in ASPECTS:
+        after = aspect.wanted(desired)
+        before = found.get(aspect.name)
+        if after is UNMANAGED or after == before:
+            continue
+        changes += _shown(aspect, before, after)
+        if not (creating and aspect.at_creation):
+            steps[aspect.phase].append(SetAspect(aspect.name, before, after))
+    return _Hanging({phase: tuple(some) for phase, some in steps.items()}, tuple(changes))
+
+
+def _shown(aspect: Aspect[Any], before: object, after: object) -> list[Change]:
+    """Return an aspect's changes; there is one at least, because something is called for it."""
+    return aspect.changes(before, after) or [Change(aspect.name, "as it is", "as configured")]
+
+
+def _steps(
+    fields: tuple[str, ...],
+    concurrency: Step | None,
+    hanging: _Hanging,
+    traffic: tuple[Step, ...],
+    *,
+    code: bool,
+) -> tuple[Step, ...]:
     steps: list[Step] = []
     if fields:
         steps += [UpdateConfiguration(fields), WaitSettled()]
     if code:
         steps += [UpdateCode(), WaitSettled()]
-    if concurrency is None:
-        return tuple(steps)
-    off = isinstance(concurrency, PutConcurrency) and concurrency.reserved == 0
-    return (concurrency, *steps) if off else (*steps, concurrency)
+    if concurrency is not None:
+        off = isinstance(concurrency, PutConcurrency) and concurrency.reserved == 0
+        steps = [concurrency, *steps] if off else [*steps, concurrency]
+    before = (*hanging.steps[Phase.PREPARE], *hanging.steps[Phase.FUNCTION])
+    return (*before, *steps, *traffic, *hanging.steps[Phase.SERVING])
 
 
-def _creation(desired: DesiredFunction) -> Plan:
-    steps: list[Step] = [CreateFunction(), WaitSettled()]
-    changes = [Change("function", None, desired.name), Change("code", None, _code_name(desired))]
+def _traffic(
+    desired: DesiredFunction,
+    alias: ObservedAlias | None,
+    *,
+    moved: bool,
+    changes: list[Change],
+    notes: list[str],
+) -> tuple[Step, ...]:
+    """Return the steps that bring traffic to what is desired, and add what they change."""
+    name, rollout = desired.settings.alias, desired.settings.rollout
+    if name is None:
+        return ()
+    if alias is not None and not moved and not alias.weights and serves(desired, alias.serving):
+        return ()
+    changes.append(Change(f"alias.{name}", alias.shown if alias else None, NEW_VERSION))
+    if alias is not None and not moved:
+        notes.append(
+            f"the alias {name} does not serve what is deployed: a deployment was stopped or rolled back"
+        )
+    steps: list[Step] = [PublishVersion()]
+    if rollout.smoke_event is not None:
+        steps.append(SmokeTest())
+    return (*steps, MoveAlias(name, rollout.steps if alias is not None else ()))
+
+
+def _creation(desired: DesiredFunction, aspects: dict[str, object]) -> Plan:
+    hanging = _hanging(desired, aspects, creating=True)
+    changes = [Change("function", None, desired.name), Change("code", None, code_name(desired))]
     changes.append(Change("architecture", None, desired.architecture))
     for name in CONFIGURATION:
-        changes += _changes(name, desired, None)
+        changes += configuration_changes(name, desired, None)
+    steps: list[Step] = [*hanging.steps[Phase.PREPARE], CreateFunction(), WaitSettled()]
     reserved = desired.reserved_concurrency
     if reserved is not None and reserved >= 0:
         steps.append(PutConcurrency(reserved))
         changes.append(Change("reserved_concurrency", None, str(reserved)))
-    return Plan(desired, None, tuple(steps), tuple(changes))
+    changes += hanging.changes
+    traffic = _traffic(desired, None, moved=True, changes=changes, notes=[])
+    steps += [*hanging.steps[Phase.FUNCTION], *traffic, *hanging.steps[Phase.SERVING]]
+    return Plan(desired, None, tuple(steps), tuple(changes), aspects=aspects)
 
 
-def _replacement(desired: DesiredFunction, observed: ObservedFunction) -> Plan:
+def _replacement(desired: DesiredFunction, observed: ObservedFunction, aspects: dict[str, object]) -> Plan:
     """Delete and create anew. A reservation that the manifest does not manage is made again."""
-    steps: list[Step] = [RequireCode(), DeleteFunction(), WaitGone(), CreateFunction(), WaitSettled()]
+    created = _creation(desired, aspects)
+    steps: list[Step] = [step for step in created.steps if not isinstance(step, PutConcurrency)]
+    place = next(number for number, step in enumerate(steps) if isinstance(step, WaitSettled)) + 1
     changes = [
         Change("package", observed.package, desired.package),
-        *(change for name in CONFIGURATION for change in _changes(name, desired, observed)),
-        *_code_changes(desired, observed, []),
+        *(change for name in CONFIGURATION for change in configuration_changes(name, desired, observed)),
+        *code_changes(desired, observed, []),
     ]
     reserved, found = desired.reserved_concurrency, observed.reserved_concurrency
     if _concurrency(desired, observed) is not None:
         changes += _concurrency_changes(desired, observed)
     if (again := found if reserved is None else reserved) is not None and again >= 0:
-        steps.append(PutConcurrency(again))
+        steps.insert(place, PutConcurrency(again))
+    changes += _hanging(desired, aspects, creating=True).changes
+    if desired.settings.alias is not None:
+        changes.append(Change(f"alias.{desired.settings.alias}", None, NEW_VERSION))
     notes = [
         (
             f"{desired.name} has to be replaced: it is deployed as {observed.package}, the manifest makes it "
@@ -223,79 +276,12 @@ def _replacement(desired: DesiredFunction, observed: ObservedFunction) -> Plan:
     ]
     if reserved is None and found is not None:
         notes.append(f"its reserved concurrency of {found} is reserved again")
-    return Plan(desired, observed, tuple(steps), tuple(changes), tuple(notes))
+    steps = [RequireCode(), DeleteFunction(), WaitGone(), *steps]
+    return Plan(desired, observed, tuple(steps), tuple(changes), tuple(notes), aspects=aspects)
 
 
 def _lost() -> str:
     return "; ".join(LOST)
-
-
-def _changes(name: str, desired: DesiredFunction, observed: ObservedFunction | None) -> list[Change]:
-    """Return the differences of one field; the environment has one for each variable."""
-    after = getattr(desired, name)
-    before = None if observed is None else getattr(observed, name)
-    if name != "environment":
-        shown = Change(name, _shown(before), _shown(after))
-        return [shown] if shown.before != shown.after else []
-    if observed is not None and before is None:
-        return [Change("environment", "unreadable", MASK, secret=True)]
-    old, new = before or {}, after
-    return [
-        Change(
-            f"environment.{key}",
-            MASK if key in old else None,
-            MASK if key in new else None,
-            secret=True,
-        )
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _shown(value: object) -> str | None:
-    if isinstance(value, tuple):
-        return ", ".join(value) or None
-    return None if value in (None, "") else str(value)
-
-
-def _code_changes(desired: DesiredFunction, observed: ObservedFunction, notes: list[str]) -> list[Change]:
-    changes = []
-    if desired.architecture != observed.architecture:
-        changes.append(Change("architecture", observed.architecture, desired.architecture))
-    if same_code(desired, observed):
-        return changes
-    changes.append(Change("code", observed.code_sha256 or observed.image_uri or None, _code_name(desired)))
-    if desired.code_sha256 is None:
-        notes.append(
-            f"{_code_name(desired)} does not say which bytes it holds, so the code is sent again each time"
-        )
-    return changes
-
-
-def same_code(desired: DesiredFunction, observed: ObservedFunction) -> bool:
-    """Tell whether the desired code is known to be deployed."""
-    if desired.code_sha256 is None:
-        return False
-    if isinstance(desired.code, S3Source):
-        return desired.code_sha256 == observed.code_sha256
-    # Lambda fetches an image again when a function was idle: from another repository it is another code.
-    uri, found = desired.code.image_uri, observed.image_uri
-    same_place = not found or _repository(uri) == _repository(found)
-    # An image named by its digest is the same image when it is named the same.
-    return uri == found or (same_place and desired.code_sha256 == observed.code_sha256)
-
-
-def _repository(uri: str) -> str:
-    """Return an image's name without tag and digest. A colon before the last `/` is that of a port."""
-    place, slash, name = uri.partition("@")[0].rpartition("/")
-    return place + slash + name.partition(":")[0]
-
-
-def _code_name(desired: DesiredFunction) -> str:
-    if isinstance(desired.code, S3Source):
-        version = f" (version {desired.code.object_version})" if desired.code.object_version else ""
-        return desired.code_sha256 or f"s3://{desired.code.bucket}/{desired.code.key}{version}"
-    return desired.code.image_uri
 
 
 def _failure(observed: ObservedFunction) -> Change:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from planton_build.publish.aws_errors import error_code, error_text
 
@@ -28,6 +28,10 @@ class Refusal(Enum):
     """IAM or KMS has not yet heard of a change everywhere: try again for a while."""
     THROTTLED_BY_EC2 = auto()
     """EC2 is slow to give network interfaces: try again for longer."""
+    THROTTLED = auto()
+    """The account makes too many calls: try again when AWS says."""
+    NOT_YET = auto()
+    """What was just made is not found everywhere yet: try again for a moment."""
     FINAL = auto()
     """Trying again would not help."""
 
@@ -38,6 +42,13 @@ _PROPAGATING: Final = (
     "kms key is invalid for creategrant",
 )
 """From hashicorp/terraform-provider-aws, `internal/service/lambda/function.go`, in lower case."""
+
+_UNDER_WAY: Final = ("in progress", "pending", "state: creating", "state: updating", "state: deleting")
+_THROTTLED: Final = frozenset(
+    {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
+)
+"""What AWS's services call throttling. botocore tries again a few times; what arrives here outlasted that."""
+_LONGEST_WAIT = 60.0
 
 _HINTS: Final = (
     (
@@ -137,16 +148,29 @@ def classify(error: ClientError) -> Refusal:
     code, text = error_code(error), error_text(error).lower()
     if code == "PreconditionFailedException":
         return Refusal.STALE
+    if code in _THROTTLED:
+        return Refusal.THROTTLED
     if code == "ResourceConflictException":
-        if "already exist" in text:
+        if "already exist" in text or "provided already exists" in text:
             return Refusal.EXISTS
-        return Refusal.BUSY if "in progress" in text or "pending" in text else Refusal.FINAL
+        return Refusal.BUSY if any(word in text for word in _UNDER_WAY) else Refusal.FINAL
     if code == "InvalidParameterValueException":
         if "throttled by ec2" in text:
             return Refusal.THROTTLED_BY_EC2
         if any(known in text for known in _PROPAGATING):
             return Refusal.PROPAGATING
     return Refusal.FINAL
+
+
+def retry_after(error: ClientError) -> float:
+    """Return how many seconds AWS asks to wait before the next try; 0 when it does not say."""
+    metadata: Any = error.response.get("ResponseMetadata") or {}
+    headers = metadata.get("HTTPHeaders") or {}
+    given: Any = error.response.get("retryAfterSeconds") or headers.get("retry-after")
+    try:
+        return min(max(float(given or 0), 0.0), _LONGEST_WAIT)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def hint_for(error: ClientError) -> str | None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from planton_build.deploy.change import Change
 from planton_build.deploy.desired import DesiredFunction, desired_state
+from planton_build.deploy.differences import CONFIGURATION
 from planton_build.deploy.observed import ObservedFunction
-from planton_build.deploy.plan import (
-    CONFIGURATION,
-    Change,
+from planton_build.deploy.plan import plan
+from planton_build.deploy.steps import (
     CreateFunction,
     DeleteConcurrency,
     DeleteFunction,
@@ -20,7 +21,6 @@ from planton_build.deploy.plan import (
     UpdateConfiguration,
     WaitGone,
     WaitSettled,
-    plan,
 )
 from planton_build.manifest.code_source import ImageSource, S3Source
 from planton_build.manifest.document import Manifest
@@ -42,6 +42,9 @@ def same(desired: DesiredFunction, **other: Any) -> ObservedFunction:
         "code_sha256": desired.code_sha256,
         "image_uri": desired.code.image_uri if image else "",
         "ipv6": False,
+        "version": "$LATEST",
+        "code_hash": "",
+        "last_modified": "",
         "reserved_concurrency": desired.reserved_concurrency,
         "revision_id": "1",
         "state": "Active",
@@ -251,6 +254,8 @@ def test_an_update_in_progress_is_waited_for_first(desired: DesiredFunction) -> 
 
 def test_a_failed_deployment_is_done_again_in_full(desired: DesiredFunction) -> None:
     found = plan(desired, same(desired, last_update="Failed", last_update_reason_code="InvalidSubnet"))
-    assert found.steps == (UpdateConfiguration(CONFIGURATION), WaitSettled(), UpdateCode(), WaitSettled())
+    managed = tuple(name for name in CONFIGURATION if getattr(desired, name) is not None)
+    assert "tracing" not in managed
+    assert found.steps == (UpdateConfiguration(managed), WaitSettled(), UpdateCode(), WaitSettled())
     assert found.changes == (Change("state", "Failed (InvalidSubnet)", "Active"),)
     assert found.notes

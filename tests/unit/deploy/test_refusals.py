@@ -45,7 +45,7 @@ def answer(code: str, message: str) -> ClientError:
         ),
         ("InvalidParameterValueException", "Unsupported", Refusal.FINAL),
         ("AccessDeniedException", "cannot be assumed by Lambda", Refusal.FINAL),
-        ("TooManyRequestsException", "Rate exceeded", Refusal.FINAL),
+        ("TooManyRequestsException", "Rate exceeded", Refusal.THROTTLED),
         ("", "", Refusal.FINAL),
     ],
 )
