@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from planton_build.artifact import (
@@ -43,6 +43,30 @@ def recorded(store: Store, key: str, base: str | None = None) -> tuple[AnyArtifa
     return artifact, notes
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is remembered of an artifact under its own digest: sizes in bytes, and its packages."""
+
+    size: int
+    unzipped_size: int
+    packages: tuple[PackageShare, ...]
+
+
+def contents_of(store: Store, sha256: str) -> Contents | None:
+    """Return what this machine's cache knows of an artifact, which need not be there any more; or None.
+
+    `sha256` (hex) is a ZIP's, or the digest of an image.
+    """
+    record = store.record("contents", sha256)
+    if not isinstance(record, dict):
+        return None
+    try:
+        shares = tuple(PackageShare(**share) for share in record["packages"])
+        return Contents(int(record["size"]), int(record["unzipped_size"]), shares)
+    except (KeyError, TypeError, ValueError):
+        return None  # of another version of this tool
+
+
 def remember(store: Store, key: str, artifact: AnyArtifact, notes: Sequence[str]) -> None:
     """Keep an artifact's facts under a key."""
     status = artifact.path.stat()
@@ -53,6 +77,8 @@ def remember(store: Store, key: str, artifact: AnyArtifact, notes: Sequence[str]
     }
     found = [status.st_size, status.st_mtime_ns]
     store.put_record("builds", key, {"artifact": value, "stat": found, "notes": list(notes)})
+    known = {name: value[name] for name in ("size", "unzipped_size", "packages")}
+    store.put_record("contents", artifact.sha256, known)
 
 
 def _image(value: dict[str, Any], store: Store) -> ImageArtifact | None:

@@ -37,6 +37,7 @@ RecordKind: TypeAlias = Literal[
     "image_layers",
     "images",
     "layer_facts",
+    "contents",
 ]
 
 LEFTOVER_SECONDS = 86_400.0

@@ -24,7 +24,9 @@ LOCAL_REPOSITORY = "planton-local/{function}"
 class Accounts:
     """The AWS of each function. Real AWS is one session; the embedded one has an account per role ARN."""
 
-    def __init__(self, *, local: bool, region: str | None, profile: str | None) -> None:
+    def __init__(
+        self, *, local: bool, region: str | None, profile: str | None, rate: int | None = None
+    ) -> None:
         self.local: LocalAws | None = None
         self._region = region
         self._sessions: dict[str, Aws] = {}
@@ -36,7 +38,8 @@ class Accounts:
             self.local = ensure_server(state_folder())
             self._registries = local_registries(self.local, os.environ)
         else:
-            self._sessions[""] = Aws(AwsSettings(region=region, profile=profile))
+            settings = AwsSettings(region=region, profile=profile, calls_per_second=rate)
+            self._sessions[""] = Aws(settings)
 
     def of(self, manifest: Manifest) -> Aws:
         """Return the AWS that a function belongs to."""

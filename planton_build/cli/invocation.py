@@ -41,13 +41,19 @@ def _no_json(name: str) -> object:
 
 
 def run_deployed(
-    console: Console, name: str, event: bytes, region: str | None, profile: str | None
+    console: Console,
+    name: str,
+    event: bytes,
+    region: str | None,
+    profile: str | None,
+    qualifier: str = "",
 ) -> PlantonError | None:
     """Invoke a function in AWS and show the answer; return what went wrong inside it."""
     from planton_build.deploy.invocation import invoke_deployed
     from planton_build.publish.aws import Aws, AwsSettings
 
-    answer = invoke_deployed(name, event, Aws(AwsSettings(region=region, profile=profile)), region)
+    aws = Aws(AwsSettings(region=region, profile=profile))
+    answer = invoke_deployed(name, event, aws, region, qualifier=qualifier)
     if console.as_json:
         console.json(
             {
@@ -66,16 +72,22 @@ def run_deployed(
 
 
 def run_local(
-    console: Console, name: str, event: bytes, paths: Sequence[Path], *, any_python: bool
+    console: Console,
+    name: str,
+    event: bytes,
+    paths: Sequence[Path],
+    *,
+    qualifier: str = "",
+    any_python: bool = False,
 ) -> PlantonError | None:
     """Run a function that is deployed to the embedded AWS; return what went wrong inside it."""
     from planton_build.manifest.model import CodeSourceType
 
     manifest = _manifest_of(name, paths)
     if manifest.model.spec.code_source_type is CodeSourceType.IMAGE:
-        outcome = _from_image(console, manifest, event)
+        outcome = _from_image(console, manifest, event, qualifier)
     else:
-        outcome = _from_zip(console, manifest, event, any_python=any_python)
+        outcome = _from_zip(console, manifest, event, qualifier, any_python=any_python)
     if console.as_json:
         console.json(
             {
@@ -97,7 +109,9 @@ def run_local(
     return None
 
 
-def _from_zip(console: Console, manifest: Manifest, event: bytes, *, any_python: bool) -> Invocation:
+def _from_zip(
+    console: Console, manifest: Manifest, event: bytes, qualifier: str, *, any_python: bool
+) -> Invocation:
     """Run a function's ZIP on a Python of this machine."""
     from planton_build.local.function import fetch_function
     from planton_build.local.invoke import invoke
@@ -117,6 +131,7 @@ def _from_zip(console: Console, manifest: Manifest, event: bytes, *, any_python:
             region=region_of(manifest),
             folder=Path(folder),
             account=account_of(manifest),
+            qualifier=qualifier or None,
         )
         return invoke(
             function,
@@ -129,7 +144,7 @@ def _from_zip(console: Console, manifest: Manifest, event: bytes, *, any_python:
         )
 
 
-def _from_image(console: Console, manifest: Manifest, event: bytes) -> Invocation:
+def _from_image(console: Console, manifest: Manifest, event: bytes, qualifier: str) -> Invocation:
     """Run a function's image on the container engine of this machine."""
     from planton_build.local.image import fetched_image
     from planton_build.local.invoke_image import invoke_image

@@ -29,10 +29,10 @@ from planton_build.settings.model import NO_SETTINGS, DeploySettings
 if TYPE_CHECKING:
     from planton_build.deploy.references.resolver import References
 
-PLAN_JOBS = 8
+PLAN_JOBS = 12
 """Functions read at once. Lambda allows 100 GetFunction calls a second in a region."""
-APPLY_JOBS = 4
-"""Functions changed at once. Lambda allows 15 control-plane calls a second in a region."""
+APPLY_JOBS = 16
+"""Functions changed at once: most of the time each waits for Lambda. `publish.pace` bounds their calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Inputs:
     """What a plan is made of besides manifests. The defaults know manifests alone.
 
     `settings_of` gives what the `[deploy]` tables say of a function, `record_of` what its next version is
-    described with. `references` finds the values of `valueFrom`.
+    described with, `references_of` what finds the values of its `valueFrom`.
     """
 
     settings_of: Callable[[Manifest], DeploySettings] = lambda _: NO_SETTINGS
     record_of: Callable[[Manifest], str] = lambda _: ""
-    references: References | None = None
+    references_of: Callable[[Manifest], References | None] = lambda _: None
 
 
 def plan_all(
@@ -80,7 +80,7 @@ def plan_all(
     given = inputs or Inputs()
 
     def want(manifest: Manifest) -> tuple[Manifest, Aws, DesiredFunction]:
-        desired = desired_state(manifest, given.settings_of(manifest), given.references)
+        desired = desired_state(manifest, given.settings_of(manifest), given.references_of(manifest))
         aws = aws_of(manifest)
         region = aws.region(desired.region or None)
         return manifest, aws, replace(desired, region=region)

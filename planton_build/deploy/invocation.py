@@ -29,7 +29,7 @@ def invoke_deployed(
         FunctionUnknown: no function of that name is deployed.
         PlantonError: AWS refused the call.
     """
-    client = aws.lambda_(aws.region(region))
+    client = aws.invoker(aws.region(region))
     with explained(f"invoking {name}", otherwise=DeployRefused):
         try:
             chosen: Any = {"Qualifier": qualifier} if qualifier else {}

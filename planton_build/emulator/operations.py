@@ -26,3 +26,14 @@ def operation(name: str) -> Callable[[_Found], _Found]:
         return function
 
     return register
+
+
+def load_operations() -> None:
+    """Import all modules of operations, so that they are registered."""
+    import importlib
+    import pkgutil
+
+    import planton_build.emulator
+
+    for module in pkgutil.iter_modules(planton_build.emulator.__path__):
+        importlib.import_module(f"planton_build.emulator.{module.name}")

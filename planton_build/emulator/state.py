@@ -16,8 +16,9 @@ from typing import Any, Protocol
 class Code:
     """The code of a version. `sha256` is hex: of the ZIP, or the image's digest.
 
-    `size` is in bytes (0 for images), `unzipped` what the ZIP unpacks to. `location` is what AWS shows in
-    `GetFunction.Code`. `read` returns the ZIP's bytes, None for images.
+    `size` is in bytes (0 for images), `unzipped` what the ZIP unpacks to. `location` is from where AWS lets
+    the ZIP be fetched, `kms_key` the key that it is kept under. `referenced` is the S3 object (bucket, key,
+    version) of code that Lambda has no copy of. `read` returns the ZIP's bytes, None for images.
     """
 
     package: str
@@ -25,6 +26,9 @@ class Code:
     size: int
     unzipped: int
     image_uri: str = ""
+    location: str = ""
+    kms_key: str = ""
+    referenced: tuple[str, str, str] | None = None
     read: Callable[[], bytes] | None = field(default=None, compare=False, repr=False)
 
 
@@ -45,11 +49,29 @@ class Transition:
 
 @dataclass(slots=True)
 class Version:
-    """A published version: its configuration (members of FunctionConfiguration) and its code."""
+    """`$LATEST` or a published version: its configuration (members of FunctionConfiguration) and its code.
+
+    `fallback` is the configuration and the code that still run after an update that failed. `source` tells
+    what a published version was made of, to be compared with `$LATEST`. Members that begin with `_` are the
+    emulator's own. Documents inside a configuration are shared between versions: they are replaced, not
+    changed.
+    """
 
     configuration: dict[str, Any]
     code: Code
     transition: Transition | None = None
+    fallback: tuple[dict[str, Any], Code] | None = None
+    source: str = ""
+
+    @property
+    def running(self) -> tuple[dict[str, Any], Code]:
+        """Return the configuration and the code that invocations run.
+
+        While an update is in progress, and after one that failed, that is not what the version shows.
+        """
+        if self.transition is not None and self.transition.previous is not None:
+            return self.transition.previous
+        return self.fallback or (self.configuration, self.code)
 
 
 def new_revision() -> str:
@@ -81,6 +103,8 @@ class Function:
     runtime_management: dict[str, dict[str, Any]] = field(default_factory=dict)
     recursion: str = "Terminate"
     deleting: Transition | None = None
+    hidden: int = 0
+    """For how many more reads a function that was just created is not found."""
 
 
 class World(Protocol):
@@ -105,7 +129,7 @@ class World(Protocol):
 
 
 class Runner(Protocol):
-    """Runs a version of a function, or pretends to."""
+    """Runs a version of a function, or pretends to. What to run is `Version.running`."""
 
     def __call__(self, function: Function, version: str, event: bytes) -> tuple[bytes, str, str | None]:
         """Return the payload, the log, and `FunctionError` (`Handled` or `Unhandled`) or None."""
@@ -116,7 +140,9 @@ class Behaviour:
     """What may be set from outside: how long things take, what fails, what the account may have.
 
     `reads` and `seconds` are how long changes last. `failures` maps function names to the (reason code,
-    reason) with which their next change fails. `concurrency_limit` is the account's.
+    reason) with which their next creation or update fails; the keys `NAME:version` and `NAME:provisioned` are
+    for the next PublishVersion and the next allocation. `deletion_reads` is how long a function that is
+    deleted shows that, `hidden_reads` how long a new one is not found. `concurrency_limit` is the account's.
     """
 
     now: Callable[[], float]
@@ -144,8 +170,10 @@ class Region:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     functions: dict[str, Function] = field(default_factory=dict)
     layers: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
-    """Layer versions by layer name and number, as documents of GetLayerVersion with `_bytes` read functions
-    left out; layers of other accounts are under their layer ARN."""
+    """Layer versions by layer name and number, as documents of GetLayerVersion; layers of other accounts
+    are under their layer ARN. Kept beside the document: `_unzipped` (bytes) and `_read`, where known."""
+    layer_numbers: dict[str, int] = field(default_factory=dict)
+    """The last number given to a version of each layer: numbers are never used again."""
     event_sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     code_signing_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     code_signing_tags: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The embedded AWS itself: moto's WSGI application in a process of its own, as `server` starts it.
+"""The embedded AWS itself: Lambda of ours before moto, in a process of its own, as `server` starts it.
 
     python -m planton_build.local.child STATE_FOLDER
 
@@ -8,10 +8,9 @@ or nobody asked it for `IDLE_SECONDS`. Whoever finds the state file can check th
 process (`identity`), and not to a program that got its port later: the answer is an HMAC over the caller's
 nonce with the token of the state file.
 
-moto is prepared in three ways. The account of a request is the access key id, when that is twelve digits (the
-convention of LocalStack); moto itself would have one account, and refuses a function whose role is in
-another. Layer versions can be registered by ARN (`LAYERS_PATH`), which AWS and moto have no call for. And a
-function's image that is named by its digest has that digest, where moto hashes the name.
+Lambda is the `emulator`; all other services are moto's. The account of a request is the access key id, when
+that is twelve digits (the convention of LocalStack). Layer versions can be registered by ARN (`LAYERS_PATH`),
+which AWS has no call for. Invocations run the function for real (`runner`).
 
 moto has no image registry. `REGISTRY_PATH` starts one beside it, which ends with this process.
 """
@@ -28,11 +27,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
 
 from planton_build.files import write_atomic
 from planton_build.local.registry_keeper import Keeper, RegistryFailed, RegistryMissing
+
+if TYPE_CHECKING:
+    from planton_build.emulator.application import Application as Emulator
 
 STATE_FILE = "server.json"
 LOG_FILE = "server.log"
@@ -49,7 +51,6 @@ WATCH_SECONDS = 1.0
 LOG_BYTES = 1 << 20
 """Size at which the log starts anew."""
 _PRIVATE_BODY_BYTES = 1 << 16
-_ACCOUNT = re.compile(r"[ =]Credential=(\d{12})/")
 _HOST = re.compile(
     r"(?:(?:[a-z0-9.-]+\.)?(?:127\.0\.0\.1|localhost)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?", re.IGNORECASE
 )
@@ -66,9 +67,9 @@ def proof(token: str, nonce: str, pid: int) -> str:
 
 
 class LocalApplication:
-    """moto's application behind the few paths and rules of ours; see the module's docstring."""
+    """The emulator behind the few paths and rules of ours; see the module's docstring."""
 
-    def __init__(self, inner: Application, token: str, keeper: Keeper) -> None:
+    def __init__(self, inner: Emulator, token: str, keeper: Keeper) -> None:
         self._inner = inner
         self._token = token
         self._keeper = keeper
@@ -85,12 +86,28 @@ class LocalApplication:
             nonce = parse_qs(environ.get("QUERY_STRING", "")).get("nonce", [""])[0]
             return _answer(start_response, "200 OK", proof(self._token, nonce, os.getpid()))
         if path == LAYERS_PATH and environ.get("REQUEST_METHOD") == "POST":
-            return _register_layer(environ, start_response)
+            return self._register_layer(environ, start_response)
         if path == REGISTRY_PATH and environ.get("REQUEST_METHOD") == "POST":
             return _open_registry(self._keeper, start_response)
-        if account := _ACCOUNT.search(environ.get("HTTP_AUTHORIZATION", "")):
-            environ["HTTP_X_MOTO_ACCOUNT_ID"] = account[1]
         return self._inner(environ, start_response)
+
+    def _register_layer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Make Lambda know the layer version `arn` for functions of `account` in `region`; it is empty.
+
+        PublishLayerVersion chooses the version number and the account itself, so a literal ARN of a manifest,
+        most often of another account, cannot come into being through the API.
+        """
+        from planton_build.emulator.registered_layers import register_layer_version
+
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if not 0 < length <= _PRIVATE_BODY_BYTES:
+            return _answer(start_response, "400 Bad Request", "no body, or too long a body")
+        wanted = json.loads(environ["wsgi.input"].read(length))
+        arn: str = wanted["arn"]
+        region = self._inner.regions.get(wanted["account"], wanted["region"])
+        with region.lock:
+            register_layer_version(region, arn)
+        return _answer(start_response, "200 OK", arn)
 
 
 def _answer(start_response: StartResponse, status: str, text: str) -> Iterable[bytes]:
@@ -109,59 +126,6 @@ def _open_registry(keeper: Keeper, start_response: StartResponse) -> Iterable[by
         return _answer(start_response, "503 Service Unavailable", str(error))
 
 
-def _register_layer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Make moto know the layer version `arn` for functions of `account` in `region`; its content is empty.
-
-    PublishLayerVersion chooses the version number and the account itself, so a literal ARN of a manifest,
-    most often of another account, cannot come into being through the API.
-    """
-    import moto.awslambda.models
-
-    models: Any = moto.awslambda.models
-
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    if not 0 < length <= _PRIVATE_BODY_BYTES:
-        return _answer(start_response, "400 Bad Request", "no body, or too long a body")
-    wanted = json.loads(environ["wsgi.input"].read(length))
-    arn: str = wanted["arn"]
-    *_, owner, _, name, version = arn.split(":")
-    # Private, because no call of moto chooses the version number; hence the upper bound on its version.
-    layers = models.lambda_backends[wanted["account"]][wanted["region"]]._layers._layers  # noqa: SLF001
-    made = models.LayerVersion({"LayerName": name, "Content": {"ZipFile": ""}}, owner, wanted["region"])
-    layer = layers.setdefault(name, models.Layer(made))
-    if version not in layer.layer_versions:
-        layer.attach_version(made)
-        del layer.layer_versions[str(made.version)]
-        made.version = int(version)
-        layer.layer_versions[version] = made
-    return _answer(start_response, "200 OK", arn)
-
-
-def name_images_by_digest() -> None:
-    """Have moto tell the digest of a function's image where its name has one, as Lambda does."""
-    import moto.awslambda.models
-
-    function: Any = moto.awslambda.models.LambdaFunction
-    set_code, get_code = function._set_function_code, function.get_code  # noqa: SLF001 - as for layers
-
-    def set_function_code(self: Any, spec: dict[str, Any], *arguments: Any, **options: Any) -> None:
-        set_code(self, spec, *arguments, **options)
-        if digest := _digest_in(spec):
-            self.code_sha_256 = digest
-
-    def get(self: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = get_code(self)
-        if _digest_in(self.code):
-            answer["Code"]["ResolvedImageUri"] = self.code["ImageUri"]
-        return answer
-
-    function._set_function_code, function.get_code = set_function_code, get  # noqa: SLF001
-
-
-def _digest_in(code: dict[str, Any]) -> str:
-    return str(code.get("ImageUri") or "").partition("@sha256:")[2]
-
-
 def main(arguments: list[str]) -> None:
     """Serve until told to stop."""
     state = Path(arguments[0])
@@ -174,7 +138,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, end)
-    server, application = _listen(token, keeper)
+    server, application = _listen(state, token, keeper)
     # moto calls itself for a few services, and takes the port from here.
     os.environ["MOTO_PORT"] = str(server.server_port)
     if not token or _token(state_file) != token:
@@ -193,21 +157,22 @@ def main(arguments: list[str]) -> None:
             state_file.unlink(missing_ok=True)
 
 
-def _listen(token: str, keeper: Keeper) -> tuple[Any, LocalApplication]:
-    """Return moto's server, bound to a free loopback port, and the application it serves."""
-    import logging
+def _listen(state: Path, token: str, keeper: Keeper) -> tuple[Any, LocalApplication]:
+    """Return the server, bound to a free loopback port, and the application it serves."""
+    from planton_build.emulator.application import Application
+    from planton_build.emulator.moto_world import MotoWorld
+    from planton_build.emulator.regions import Regions
+    from planton_build.emulator.serve import listen, moto
+    from planton_build.emulator.state import Behaviour
+    from planton_build.local.runner import LocalRunner
+    from planton_build.publish.ecr import is_ecr
 
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line per request helps nobody
-    name_images_by_digest()
-    application = LocalApplication(DomainDispatcherApplication(create_backend_app), token, keeper)
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    world = MotoWorld(strict=lambda: False, registry=lambda host: keeper.serving() if is_ecr(host) else None)
+    runner = LocalRunner(state, keeper)
+    behaviour = Behaviour(now=time.monotonic, strict_world=False)
+    application = LocalApplication(Application(moto(), Regions(world, runner, behaviour)), token, keeper)
+    server = listen(application)
+    runner.endpoint = f"http://127.0.0.1:{server.server_port}"
     return server, application
 
 

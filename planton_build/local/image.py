@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from planton_build.errors import ArtifactNotRunnable
@@ -64,13 +65,31 @@ def fetched_image(
     """
     with answering():
         answer = deployed(local, name, region, account, qualifier)
-    configuration = answer["Configuration"]
     if answer.get("Code", {}).get("ImageUri") != code.image_uri:
         raise ArtifactNotRunnable(
             f"{code.image_uri} is not the code that {name} is deployed with",
             hint="Deploy the function to the local AWS again, then invoke it.",
         )
-    reference = parse_reference(code.image_uri)
+    with opened_image(
+        answer["Configuration"],
+        code.image_uri,
+        architecture=architecture,
+        region=region,
+        served_by=served_by,
+    ) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def opened_image(
+    configuration: Mapping[str, Any], uri: str, *, architecture: str, region: str, served_by: ServedBy
+) -> Iterator[RunnableImage]:
+    """Give the image `uri` with a function's configuration; its layers can be read within the block.
+
+    Raises what `served_by` raises, and ImageUnavailable, ImageMismatch or ImageInvalid for an image that is
+    gone or is not what it should be.
+    """
+    reference = parse_reference(uri)
     host = reference.host or ""
     address = served_by(host)
     place = urlsplit(address).netloc if address else host

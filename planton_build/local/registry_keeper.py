@@ -66,6 +66,12 @@ class Keeper:
                 self._start()
             return self._address
 
+    def serving(self) -> str | None:
+        """Return where the registry answers, None while none runs."""
+        with self._lock:
+            running = self._process is not None and self._process.poll() is None
+            return self._address if running else None
+
     def close(self) -> None:
         """End the registry, and remove what it holds."""
         with self._lock:

@@ -8,6 +8,9 @@ exclude = ["tests/"]
 [function.orders]
 source = "src"
 max-size = "120 MB"
+
+[function.orders.deploy]            # and [deploy]: read by planton-deploy, see `settings`
+alias = "live"
 ```
 
 Keys may be written with `-` or `_`. Relative paths are relative to the file they stand in. Which layer wins
@@ -21,6 +24,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,17 +99,26 @@ SWITCHES = frozenset({"scripts", "bytecode", "create_repository"})
 TABLES = frozenset({"allow", "docker_args", "docker_secrets"})
 PATH_OPTIONS = frozenset({"source", "dependencies", "dockerfile"})
 RESERVED_TABLES = frozenset({"deploy"})
-"""Tables that belong to another command: accepted here, and read there."""
+"""Tables that belong to another command, among the general keys and in a function's table: accepted here, and
+read in `settings`."""
+KEPT_FILES = 32
+"""How many files are kept parsed, for commands that ask for them again for each function."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One configuration file that says something: general options, and those of single functions."""
+    """One configuration file that says something: general options, and those of single functions.
+
+    `deploy` and `function_deploy` (by function) are the tables of planton-deploy as they are written, and
+    `text` is the whole file, in which the places of their keys are found when something is wrong.
+    """
 
     path: Path
     general: Options
     functions: Mapping[str, Options] = field(default_factory=dict)
     deploy: Mapping[str, Any] = field(default_factory=dict)
+    function_deploy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
 
 
 def read_config(path: Path) -> ConfigFile | None:
@@ -121,6 +134,11 @@ def read_config(path: Path) -> ConfigFile | None:
         return None
     except OSError as error:
         raise ConfigInvalid(f"{path.name} cannot be read: {error.strerror}", file=path) from error
+    return _file_of(path, raw)
+
+
+@lru_cache(maxsize=KEPT_FILES)
+def _file_of(path: Path, raw: bytes) -> ConfigFile | None:
     text = _decoded(raw, path)
     document = _parsed(text, path)
     if path.name == "pyproject.toml":
@@ -162,6 +180,8 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
         ) from error
     except RecursionError as error:
         raise ConfigInvalid(f"{path.name} is nested too deeply", file=path) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits.
+        raise ConfigInvalid(f"{path.name} holds a number that is too long", file=path) from error
 
 
 class _Reader:
@@ -176,26 +196,31 @@ class _Reader:
     def file(self, table: object) -> ConfigFile:
         if not isinstance(table, dict):
             raise ConfigInvalid(f"{self._root} in {self._path.name} must be a table", file=self._path)
-        functions = self._table(table.get("function", {}), "function")
+        functions = {
+            name: self._table(entries, f"function.{name}")
+            for name, entries in self._table(table.get("function", {}), "function").items()
+        }
         deploy = self._table(table.get("deploy", {}), "deploy")
         options = {key: value for key, value in table.items() if key not in RESERVED_TABLES | {"function"}}
         result = ConfigFile(
             self._path,
             self._options(options, self._root),
-            {
-                name: self._options(
-                    self._table(entries, f"function.{name}"), self._within(f"function.{name}")
-                )
-                for name, entries in functions.items()
-            },
+            {name: self._function(name, entries) for name, entries in functions.items()},
             deploy,
+            {
+                name: self._table(entries["deploy"], f"function.{name}.deploy")
+                for name, entries in functions.items()
+                if "deploy" in entries
+            },
+            "\n".join(self._lines),
         )
         if self._findings:
             raise invalid(self._findings)
         return result
 
-    def _within(self, name: str) -> str:
-        return f"{self._root}.{name}" if self._root else name
+    def _function(self, name: str, entries: Mapping[str, Any]) -> Options:
+        options = {key: value for key, value in entries.items() if key not in RESERVED_TABLES}
+        return self._options(options, f"{self._root}.function.{name}" if self._root else f"function.{name}")
 
     def _table(self, value: object, name: str) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -204,7 +229,7 @@ class _Reader:
         return {}
 
     def _options(self, table: Mapping[str, Any], section: str) -> Options:
-        known = ("function", "deploy") if section == self._root else ()
+        known = ("function", "deploy") if section == self._root else ("deploy",)
         options, faults = parse_options(table, known)
         for fault in faults:
             self._add(f"{fault.key} {fault.fault} in {self._path.name}", fault.key, section, hint=fault.hint)

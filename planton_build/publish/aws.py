@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
 
+_INVOKER = "lambda invocations"
+"""Not a service, but a client of its own."""
 _UNREAD = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
 """botocore's settings that name the user's own configuration, and what stands in for each."""
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 """botocore's own default. S3 and Lambda answer a call on an artifact of 250 MB well within it."""
+_INVOKE_SECONDS = 910
+"""For the answer of a function: the longest timeout of a function is 900 s (AWS Lambda quotas)."""
 _POOL = 32
 """Connections kept per client; more than the threads that use one at a time."""
 
@@ -109,6 +113,11 @@ class Aws:
         client: LambdaClient = self._client("lambda", region)
         return client
 
+    def invoker(self, region: str | None = None) -> LambdaClient:
+        """Return a Lambda client for invocations: it waits as long as functions run, and never asks twice."""
+        client: LambdaClient = self._client(_INVOKER, region)
+        return client
+
     def ecr(self, region: str | None = None) -> ECRClient:
         """Return the ECR client of a region: for its API, not for the registry protocol."""
         client: ECRClient = self._client("ecr", region)
@@ -148,6 +157,8 @@ class Aws:
             return self._clients[key]
 
     def _make(self, service: str, region: str) -> Any:
+        if service == _INVOKER:
+            return self._build("lambda", region, path_style=False, once=True)
         path_style = service == "s3" and self.settings.endpoint_url is not None
         client = self._build(service, region, path_style=path_style)
         if service == "lambda" and (pace := self.settings.pace):
@@ -160,14 +171,14 @@ class Aws:
         client.meta.events.register("response-received.s3", _refuse_other_region(region))
         return client
 
-    def _build(self, service: str, region: str, *, path_style: bool) -> Any:
+    def _build(self, service: str, region: str, *, path_style: bool, once: bool = False) -> Any:
         from botocore.config import Config
 
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
+            read_timeout=_INVOKE_SECONDS if once else _READ_SECONDS,
             max_pool_connections=_POOL,
-            retries={"mode": "standard"},
+            retries={"mode": "standard", **({"total_max_attempts": 1} if once else {})},
             user_agent_extra=f"planton-build/{__version__}",
             s3={"addressing_style": "path"} if path_style else None,
             # A proxy of the environment is for the world outside, not for an endpoint of this machine.

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import http.server
+import io
 import json
 import os
 import signal
@@ -291,7 +292,10 @@ def test_everything_a_manifest_names_by_id_exists_after_preparing(local: LocalAw
         prepare([wanted], local, bucket=BUCKET)
     s3 = local_client(local, "s3", REGION, ACCOUNT)
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == REGION
-    s3.put_object(Bucket=BUCKET, Key="vpc.zip", Body=b"code")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "")
+    s3.put_object(Bucket=BUCKET, Key="vpc.zip", Body=code.getvalue())
     created = local_client(local, "lambda", REGION, ACCOUNT).create_function(
         FunctionName="vpc",
         Role=f"arn:aws:iam::{ACCOUNT}:role/service/vpc",
@@ -564,6 +568,48 @@ def test_a_too_large_answer_is_lambdas_error(run: Invoker) -> None:
     done = run("def handler(event, context): return 'x' * 7_000_000")
     assert done.error is not None
     assert done.error.type == "Function.ResponseSizeTooLarge"
+
+
+@network
+def test_an_invocation_through_the_api_runs_the_version_that_it_names(run: Invoker, local: LocalAws) -> None:
+    api = local_client(local, "lambda", REGION, ACCOUNT)
+    answers = (
+        "def handler(event, context):\n    print('heard', event)\n    return [{}, context.function_version]"
+    )
+    run(answers.format("1"), 0)
+    assert api.publish_version(FunctionName="f")["Version"] == "1"
+    newer = io.BytesIO()
+    with zipfile.ZipFile(newer, "w") as archive:
+        archive.writestr("app.py", answers.format("2"))
+    api.update_function_code(FunctionName="f", ZipFile=newer.getvalue())
+    first = api.invoke(FunctionName="f", Qualifier="1", Payload=b'"Ada"', LogType="Tail")
+    assert json.loads(first["Payload"].read()) == [1, "1"]
+    assert (first["ExecutedVersion"], first.get("FunctionError")) == ("1", None)
+    log = base64.b64decode(first["LogResult"]).decode()
+    assert "heard Ada" in log
+    assert "REPORT RequestId: " in log
+    assert json.loads(api.invoke(FunctionName="f")["Payload"].read()) == [2, "$LATEST"]
+    logs = local_client(local, "logs", REGION, ACCOUNT)
+    events = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern="heard")["events"]
+    assert any("heard Ada" in event["message"] for event in events)
+
+
+@network
+def test_an_invocation_through_the_api_may_fail_or_invoke_others(run: Invoker, local: LocalAws) -> None:
+    api = local_client(local, "lambda", REGION, ACCOUNT)
+    source = """
+import boto3
+def handler(event, context):
+    if event == "inner":
+        raise LookupError("inside")
+    answer = boto3.client("lambda").invoke(FunctionName="f", Payload=b'"inner"')
+    return answer["FunctionError"]
+"""
+    run(source, "inner")
+    assert json.loads(api.invoke(FunctionName="f", Payload=b'"outer"')["Payload"].read()) == "Unhandled"
+    failed = api.invoke(FunctionName="f", Payload=b'"inner"')
+    assert failed["FunctionError"] == "Unhandled"
+    assert json.loads(failed["Payload"].read())["errorType"] == "LookupError"
 
 
 @network

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import os
 import sys
-import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +16,17 @@ import pytest
 from planton_build.deploy.apply import Applied
 from planton_build.deploy.functions import Deployment, apply_all, plan_all
 from planton_build.deploy.patience import Patience
+from planton_build.emulator.serve import Emulator, serve
 from planton_build.manifest.document import Manifest
 from planton_build.manifest.load import read_manifests
 from planton_build.publish.aws import Aws, AwsSettings
 
 REGION = "eu-west-1"
 BUCKET = "artifacts"
+TRUST = (
+    '{"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",'
+    ' "Principal": {"Service": "lambda.amazonaws.com"}}]}'
+)
 
 
 def _front_module() -> ModuleType:
@@ -44,29 +50,28 @@ def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[tuple[Any, str]]:
-    with _front_module().serve() as served:
+def served() -> Iterator[Emulator]:
+    with serve() as served:
         yield served
 
 
 @pytest.fixture(scope="session")
-def clients(served: tuple[Any, str]) -> Aws:
+def clients(served: Emulator) -> Aws:
     """Clients are made once: it takes longer than most tests."""
-    return Aws(AwsSettings(REGION, None, served[1], "testing", "testing"))
+    return Aws(AwsSettings(REGION, None, served.url, "testing", "testing"))
 
 
 @pytest.fixture
-def endpoint(served: tuple[Any, str]) -> str:
-    return served[1]
+def endpoint(served: Emulator) -> str:
+    return served.url
 
 
 @pytest.fixture
-def front(served: tuple[Any, str]) -> Any:
-    front, url = served
-    request = urllib.request.Request(f"{url}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request).close()
-    front.reset()
-    return front
+def front(served: Emulator) -> Any:
+    """The emulator as at its beginning; subnets, keys and images that manifests name need not exist."""
+    served.reset()
+    served.behaviour.strict_world = False
+    return _front_module().Front(served)
 
 
 @pytest.fixture
@@ -74,17 +79,31 @@ def aws(front: Any, clients: Aws) -> Aws:
     """An account with a bucket and a role `worker`."""
     place = {"LocationConstraint": REGION}
     clients.s3().create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
-    clients.iam().create_role(RoleName="worker", AssumeRolePolicyDocument="{}")
+    clients.iam().create_role(RoleName="worker", AssumeRolePolicyDocument=TRUST)
     return clients
 
 
 @pytest.fixture
-def upload(aws: Aws) -> Callable[[bytes], str]:
-    """Put bytes under the key that their digest gives, and return the key."""
+def pack() -> Callable[[bytes], bytes]:
+    """Return a ZIP with a module of this content."""
+
+    def packed(content: bytes) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("app.py"), content)
+        return stream.getvalue()
+
+    return packed
+
+
+@pytest.fixture
+def upload(aws: Aws, pack: Callable[[bytes], bytes]) -> Callable[[bytes], str]:
+    """Put a ZIP with this content under the key that its digest gives, and return the key."""
 
     def put(content: bytes) -> str:
-        key = f"render/{hashlib.sha256(content).hexdigest()}.zip"
-        aws.s3().put_object(Bucket=BUCKET, Key=key, Body=content)
+        body = pack(content)
+        key = f"render/{hashlib.sha256(body).hexdigest()}.zip"
+        aws.s3().put_object(Bucket=BUCKET, Key=key, Body=body)
         return key
 
     return put
@@ -92,7 +111,7 @@ def upload(aws: Aws) -> Callable[[bytes], str]:
 
 @pytest.fixture
 def key(upload: Callable[[bytes], str]) -> str:
-    return upload(b"PK one")
+    return upload(b"one")
 
 
 @pytest.fixture
@@ -138,7 +157,6 @@ def deploy(
 
     def run(manifest: Manifest, **options: Any) -> Applied:
         front.calls.clear()
-        front.requests.clear()
         return apply_all([plan_of(manifest)], patience=patience, **options)[0]
 
     return run

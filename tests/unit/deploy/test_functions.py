@@ -79,18 +79,18 @@ def test_no_region_at_all_is_told(manifest: Write, aws: Aws, key: str, endpoint:
 
 
 def test_a_foreign_key_is_compared_by_the_checksum_that_s3_keeps(
-    manifest: Write, aws: Aws, front: Any, deploy: Callable[[Manifest], Any]
+    manifest: Write, aws: Aws, front: Any, deploy: Callable[[Manifest], Any], pack: Callable[[bytes], bytes]
 ) -> None:
-    aws.s3().put_object(Bucket="artifacts", Key="app.zip", Body=b"PK app", ChecksumAlgorithm="SHA256")
+    aws.s3().put_object(Bucket="artifacts", Key="app.zip", Body=pack(b"app"), ChecksumAlgorithm="SHA256")
     deploy(manifest(key="app.zip"))
     assert not deploy(manifest(key="app.zip")).changed
     assert front.calls == ["GetFunction", "HeadObject"]
 
 
 def test_a_foreign_key_without_a_checksum_is_sent_each_time_with_a_note(
-    manifest: Write, aws: Aws, front: Any, deploy: Callable[[Manifest], Any]
+    manifest: Write, aws: Aws, front: Any, deploy: Callable[[Manifest], Any], pack: Callable[[bytes], bytes]
 ) -> None:
-    aws.s3().put_object(Bucket="artifacts", Key="app.zip", Body=b"PK app", ChecksumAlgorithm="CRC32")
+    aws.s3().put_object(Bucket="artifacts", Key="app.zip", Body=pack(b"app"), ChecksumAlgorithm="CRC32")
     deploy(manifest(key="app.zip"))
     deploy(manifest(key="app.zip"))
     assert front.changes == ["UpdateFunctionCode"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,34 +12,14 @@ from planton_build.errors import CredentialsMissing, FunctionUnknown
 from planton_build.publish.aws import Aws, AwsSettings
 
 
-def post(endpoint: str, path: str, value: object) -> None:
-    request = urllib.request.Request(
-        f"{endpoint}{path}", json.dumps(value).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    urllib.request.urlopen(request).close()
-
-
-@pytest.fixture
-def answering(endpoint: str, front: Any) -> Iterator[Callable[[str], None]]:
-    """Let moto answer the next invocation with a text; it runs no code without a container."""
-    post(endpoint, "/moto-api/config", {"lambda": {"use_docker": False}})
-
-    def answer(text: str) -> None:
-        where = {"account_id": "123456789012", "region": "eu-west-1"}
-        post(endpoint, "/moto-api/static/lambda-simple/response", {"results": [text], **where})
-
-    yield answer
-    post(endpoint, "/moto-api/config", {"lambda": {"use_docker": True}})
-
-
 def test_the_answer_and_the_end_of_the_log_are_handed_on(
-    deploy: Any, manifest: Any, key: str, aws: Aws, answering: Callable[[str], None]
+    deploy: Any, manifest: Any, key: str, aws: Aws, front: Any
 ) -> None:
     deploy(manifest(key=key))
-    answering('{"price": "12,50"}')
+    front.emulator.scripted.answer("render", b'{"price": "12,50"}', log="priced")
     answer = invoke_deployed("render", b"{}", aws, "eu-west-1")
     assert json.loads(answer.payload) == {"price": "12,50"}
-    assert isinstance(answer.log, str)
+    assert "priced" in answer.log
     assert answer.error is None
 
 

@@ -86,7 +86,7 @@ def test_a_zip_becomes_an_image_and_a_zip_again(
     image: Write, manifest: Write, deploy: Deploy, deployed: Deployed, front: Any, key: str
 ) -> None:
     deploy(manifest(key=key))
-    front.deleting_polls = 3
+    front.behaviour.deletion_reads = 3
     applied = deploy(image(memoryMb="256"), replacing=True)
     assert front.changes == GONE
     assert applied.calls == 2
@@ -170,7 +170,7 @@ def test_killed_after_the_deletion_the_next_one_creates(
     image: Write, manifest: Write, deploy: Deploy, deployed: Deployed, front: Any, key: str
 ) -> None:
     deploy(manifest(key=key))
-    front.deleting_polls = 4
+    front.behaviour.deletion_reads = 4
 
     def killed() -> None:
         raise KeyboardInterrupt
@@ -243,6 +243,6 @@ def test_a_deletion_that_takes_too_long_says_so(
     image: Write, manifest: Write, front: Any, key: str, deploy: Deploy, plan_of: Callable[..., Deployment]
 ) -> None:
     deploy(manifest(key=key))
-    front.deleting_polls = 10**6
+    front.behaviour.deletion_reads = 10**6
     with pytest.raises(DeployTimeout, match="has been deleting"):
         apply_all([plan_of(image())], replacing=True, patience=Patience(settle=0.05, poll=0.01))

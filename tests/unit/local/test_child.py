@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
+from planton_build.emulator.layers import layer_version
+from planton_build.emulator.regions import Regions
 from planton_build.local import child
-from planton_build.local.child import IDENTITY_PATH, LocalApplication, proof
+from planton_build.local.child import IDENTITY_PATH, LAYERS_PATH, LocalApplication, proof
 from planton_build.local.registry_keeper import Keeper
 
 
 class Inner:
-    """Stands where moto is and remembers what it was asked."""
+    """Stands where the emulator is and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
+        self.regions: Any = None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.seen.append(environ)
@@ -26,7 +29,7 @@ class Inner:
         return [b"moto"]
 
 
-def ask(application: LocalApplication, path: str = "/", **environ: str) -> tuple[str, bytes]:
+def ask(application: LocalApplication, path: str = "/", **environ: Any) -> tuple[str, bytes]:
     status: list[str] = []
     path, _, query = path.partition("?")
     body = application(
@@ -51,13 +54,27 @@ def test_it_proves_who_it_is_with_the_callers_nonce() -> None:
     assert proof("secret", "abc", 1) != proof("secret", "abc", 2)
 
 
-def test_the_account_is_the_access_key_id_when_it_is_one() -> None:
+def test_a_layer_version_comes_into_being_by_its_arn() -> None:
+    regions = Regions(world=None, runner=None)  # type: ignore[arg-type] - neither is asked
     inner = Inner()
+    inner.regions = regions
     application = LocalApplication(inner, "secret", Keeper(Path("unused")))
-    signed = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host"
-    for key in ("111122223333", "AKIA1234", "1111222233334"):
-        ask(application, HTTP_AUTHORIZATION=signed.format(key))
-    assert [environ.get("HTTP_X_MOTO_ACCOUNT_ID") for environ in inner.seen] == ["111122223333", None, None]
+    foreign = "arn:aws:lambda:eu-west-1:017000801446:layer:Powertools:7"
+    own = "arn:aws:lambda:eu-west-1:111122223333:layer:own:3"
+    for arn in (foreign, own, foreign):
+        body = json.dumps({"arn": arn, "account": "111122223333", "region": "eu-west-1"}).encode()
+        answer = ask(
+            application,
+            LAYERS_PATH,
+            REQUEST_METHOD="POST",
+            CONTENT_LENGTH=str(len(body)),
+            **{"wsgi.input": io.BytesIO(body)},
+        )
+        assert answer == ("200 OK", arn.encode())
+    region = regions.get("111122223333", "eu-west-1")
+    assert layer_version(region, foreign)["LayerVersionArn"] == foreign  # type: ignore[index]
+    assert layer_version(region, own)["Version"] == 3  # type: ignore[index]
+    assert layer_version(region, own.replace(":3", ":2")) is None
 
 
 @pytest.mark.parametrize(

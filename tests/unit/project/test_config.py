@@ -97,6 +97,8 @@ def test_all_options_in_either_spelling(written):
             max{dash}size = 5
             [deploy]
             anything = {{ goes = [1] }}
+            [function."my-fn".deploy]
+            anything = 1
             """
         )
         assert config.general.model_dump() == {
@@ -118,6 +120,8 @@ def test_all_options_in_either_spelling(written):
         assert config.functions["my-fn"].max_size == 5
         assert config.functions["my-fn"].model_fields_set == {"max_size"}
         assert config.deploy == {"anything": {"goes": [1]}}
+        assert config.function_deploy == {"my-fn": {"anything": 1}}
+        assert "[deploy]" in config.text
 
 
 @pytest.mark.parametrize(
@@ -187,6 +191,8 @@ def test_no_file_is_no_configuration(tmp_path):
         ("function = 3\n", "function must be a table", None, (1, 1)),
         ("[function]\na = 3\n", "function.a must be a table", None, None),
         ("deploy = []\n", "deploy must be a table", None, (1, 1)),
+        ("[function.a]\ndeploy = 1\n", "function.a.deploy must be a table", None, None),
+        ("[function.a]\ndeplyo = 1\n", "deplyo is not a known option", "did you mean 'deploy'?", (2, 1)),
     ],
 )
 def test_mistakes_are_named_with_their_place(written, text, message, hint, place):
@@ -234,6 +240,7 @@ def test_a_byte_order_mark_is_taken(written):
         (b"a = 1\n\xff", "not UTF-8"),
         (b"#" * (1 << 20) + b"\n", "larger"),
         (b"a=" + b"[" * 100_000, "nested|valid"),
+        (b"a=" + b"1" * 5000, "a number that is too long"),
     ],
 )
 def test_hostile_files_are_refused(written, raw, message):

@@ -18,7 +18,7 @@ REGION = "eu-west-1"
 
 
 def _front_module() -> ModuleType:
-    path = Path(__file__).parent.parent / "deploy" / "front.py"
+    path = Path(__file__).parent / "front.py"
     spec = importlib.util.spec_from_file_location("planton_tests_front", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
