@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from planton_build.cli.commands import show_warnings
 from planton_build.cli.console import Console
-from planton_build.errors import NoFunctionFound, PlantonError, SeveralErrors
+from planton_build.errors import CredentialsMissing, NoFunctionFound, PlantonError, SeveralErrors
 
 if TYPE_CHECKING:
     from planton_build.cli.aws import Accounts
@@ -102,19 +102,23 @@ class _Sources:
     def __init__(self, manifests: Sequence[Manifest], accounts: Accounts) -> None:
         self._paths = [manifest.path for manifest in manifests]
         self._accounts = accounts
-        self._known: list[tuple[tuple[ReferenceSource, ...], References]] = []
+        self._known: list[tuple[Aws, tuple[ReferenceSource, ...], References]] = []
 
     def of(self, manifest: Manifest, settings: DeploySettings) -> References:
         from planton_build.deploy.references.resolver import References
 
-        for sources, known in self._known:
-            if sources == settings.references:
+        aws = self._accounts.of(manifest)
+        for one, sources, known in self._known:
+            if one is aws and sources == settings.references:
                 return known
-
-        def aws() -> tuple[Aws, str]:
-            found = self._accounts.of(manifest)
-            return found, found.region(manifest.model.spec.region or None)
-
-        made = References(settings.references, aws=aws, manifests=self._paths)
-        self._known.append((settings.references, made))
+        made = References(settings.references, aws=lambda: (aws, _region(aws)), manifests=self._paths)
+        self._known.append((aws, settings.references, made))
         return made
+
+
+def _region(aws: Aws) -> str:
+    """Return the session's region, "" when it has none: functions that name theirs can do without."""
+    try:
+        return aws.region()
+    except CredentialsMissing:
+        return ""

@@ -64,16 +64,17 @@ def _wait(run: Run, call: Call) -> None:
 
 
 def lead_back(run: Run, aspect: Aspect[Any], scope: Scope, before: object, after: object) -> bool:
-    """Lead an aspect back to `before`; tell whether there was anything to do.
+    """Lead an aspect from `after` back to `before`; tell whether there was anything to do.
 
-    Raises DeployConflict when it is neither as it was nor as this deployment made it.
+    It is read in the terms of `after`: only that says what of it was managed.
+
+    Raises DeployConflict when it is not as it was in the end, and as `lead`.
     """
-    now = aspect.observe(scope, before if before is not None else after)
+    now = aspect.observe(scope, after)
     if now == before:
         return False
     lead(run, aspect, scope, now, before)
-    found = aspect.observe(scope, before if before is not None else after)
-    if found != before:
+    if aspect.observe(scope, after) != before:
         raise DeployConflict(
             f"{aspect.name.replace('_', ' ')} of {run.name} is not as it was", hint="look at it in AWS"
         )

@@ -40,8 +40,10 @@ _PROPAGATING: Final = (
     "cannot be assumed by lambda",
     "the provided execution role does not have permissions",
     "kms key is invalid for creategrant",
+    "alias with weights can not be used with provisioned concurrency",
 )
-"""From hashicorp/terraform-provider-aws, `internal/service/lambda/function.go`, in lower case."""
+"""From hashicorp/terraform-provider-aws, `internal/service/lambda/function.go`, in lower case; the last one
+passes when Lambda has moved a provisioned alias, which it does by weights."""
 
 _UNDER_WAY: Final = ("in progress", "pending", "state: creating", "state: updating", "state: deleting")
 _THROTTLED: Final = frozenset(
@@ -150,6 +152,8 @@ def classify(error: ClientError) -> Refusal:
         return Refusal.STALE
     if code in _THROTTLED:
         return Refusal.THROTTLED
+    if code == "OperationAbortedException":  # of CloudWatch Logs: "a conflicting operation is in progress"
+        return Refusal.PROPAGATING
     if code == "ResourceConflictException":
         if "already exist" in text or "provided already exists" in text:
             return Refusal.EXISTS

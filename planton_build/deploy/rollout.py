@@ -105,6 +105,23 @@ def move_alias(
             run.listener(Note(run.name, f"{share} % of {alias} goes to version {version}"))
             _watch(run, alias, version, share, rollout.step_seconds, rollout.max_errors)
     mover.point(version, {})
+    if isinstance(desired.settings.provisioned_concurrency, int):
+        _provisioned(run, alias)
+
+
+def _provisioned(run: Run, alias: str) -> None:
+    """Wait until a provisioned alias serves the new version alone.
+
+    Lambda itself keeps traffic on the former version, by weights, until the new one is provisioned.
+    """
+    started, pause = time.monotonic(), run.patience.poll / 8
+    while (found := read_alias(run.name, alias, run.aws, run.region)) is not None and weights_of(found):
+        if time.monotonic() - started > run.patience.settle:
+            text = f"Lambda still moves the traffic of {alias} to provisioned environments"
+            run.listener(Note(run.name, text, "warning"))
+            return
+        pause = min(run.patience.poll, pause * 2)
+        time.sleep(pause)
 
 
 class AliasMover:

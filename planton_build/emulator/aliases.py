@@ -52,8 +52,6 @@ def update_alias(region: Region, request: Document) -> Document:
     _check_version(function, version)
     weights = _weights(request["RoutingConfig"] if "RoutingConfig" in request else alias.get("RoutingConfig"))
     _check_weights(function, version, weights)
-    if name in function.provisioned and weights:
-        raise invalid("Alias with weights can not be used with Provisioned Concurrency")
     description = request.get("Description")
     text = str(alias["Description"] if description is None else description)
     function.aliases[name] = _document(f"{function.arn}:{name}", name, version, text, weights)

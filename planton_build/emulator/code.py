@@ -50,8 +50,9 @@ def read_code(
 ) -> Code:
     """Return the code that a checked source means.
 
-    `layers` is what the function's layers unpack to, in bytes; `signing` the ARN of its code signing
-    configuration, or "". Raises Refusal when S3 or ECR has no such thing, and for ZIPs that Lambda refuses.
+    `layers` is what the function's layers unpack to, in bytes: so much less may the ZIP. `signing` is the ARN
+    of its code signing configuration, or "". Raises Refusal when S3 or ECR has no such thing, and for ZIPs
+    that Lambda refuses.
     """
     if package == "Image":
         uri = str(source["ImageUri"])

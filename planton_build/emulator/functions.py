@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from planton_build.emulator.answers import page, shown, stamp
 from planton_build.emulator.code import (
     check_source,
@@ -25,10 +22,10 @@ from planton_build.emulator.lookup import (
     version_at,
 )
 from planton_build.emulator.operations import Document, operation
-from planton_build.emulator.refusal import Refusal, conflict, invalid, not_found
+from planton_build.emulator.refusal import Refusal, conflict, invalid, not_found, validation
 from planton_build.emulator.runtime_dates import check_runtime_dates
 from planton_build.emulator.signing import check_configuration as check_code_signing
-from planton_build.emulator.state import Code, Function, Region, Version, new_revision
+from planton_build.emulator.state import Function, Region, Version, new_revision
 from planton_build.emulator.tagging import check_tags
 from planton_build.emulator.transitions import (
     begin_creation,
@@ -39,6 +36,7 @@ from planton_build.emulator.transitions import (
     in_state,
     settle,
 )
+from planton_build.emulator.validation import MAX_BARE_NAME
 from planton_build.emulator.versions import (
     aliases_of,
     check_revision,
@@ -57,6 +55,11 @@ _SOURCE = (
 def create_function(region: Region, request: Document) -> Document:
     """Create a function. It is Pending first; with `Publish` its first version is published too."""
     name = address(region, request).name
+    if len(name) > MAX_BARE_NAME:
+        raise validation(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAX_BARE_NAME}"
+        )
     source = request.get("Code") or {}
     configuration = with_settings(region, defaults(region, name, request), request)
     check_configuration(region, configuration, request, creating=True)
@@ -65,7 +68,7 @@ def create_function(region: Region, request: Document) -> Document:
     check_tags({}, tags)
     signing = _signing(region, request, configuration["PackageType"])
     _check_free(region, name)
-    code = _read(region, name, configuration, source, signing)
+    code = read_code(region, name, configuration["PackageType"], source, layers=0, signing=signing)
     check_with_layers(code, configuration["_unzipped_layers"])
     latest = Version(_stamped(with_code(configuration, code)), code)
     function = Function(name, region.arn(name), latest, tags=tags, code_signing=signing)
@@ -134,7 +137,14 @@ def update_function_code(region: Region, request: Document) -> Document:
     check_source(before["PackageType"], source, "updating")
     if before.get("Runtime"):
         check_runtime_dates(str(before["Runtime"]), creating=False)
-    code = _read(region, function.name, before, source, function_signing(region, function))
+    code = read_code(
+        region,
+        function.name,
+        before["PackageType"],
+        source,
+        layers=before["_unzipped_layers"],
+        signing=function_signing(region, function),
+    )
     configuration = with_code(before, code)
     if request.get("Architectures"):
         configuration["Architectures"] = list(request["Architectures"])
@@ -217,13 +227,6 @@ def _signing(region: Region, request: Document, package: str) -> str:
         if package == "Image":
             raise invalid("Code signing is not supported for functions created with container images.")
     return arn
-
-
-def _read(
-    region: Region, name: str, configuration: Document, source: Mapping[str, Any], signing: str
-) -> Code:
-    layers = int(configuration["_unzipped_layers"])
-    return read_code(region, name, configuration["PackageType"], source, layers=layers, signing=signing)
 
 
 def _stamped(configuration: Document) -> Document:

@@ -44,7 +44,7 @@ _MANIFESTS = ", ".join(
 class MotoWorld:
     """S3, IAM, ECR, CloudWatch Logs and the rest of moto.
 
-    `strict` tells whether what a name does not prove must be there (images above all). `registry` returns
+    `strict` tells whether images must be there, and buckets in the function's region. `registry` returns
     the URL of the registry that serves a host of images, None when none does: it is then asked, and moto's
     ECR is not. `late_roles` are roles (ARNs) that Lambda cannot assume for so many calls more.
     """
@@ -74,7 +74,7 @@ class MotoWorld:
         try:
             s3 = _backend("s3", account, _partition(region))
             found = s3.get_bucket(bucket)
-            if found.region_name != region:
+            if found.region_name != region and self._strict():
                 raise _s3(
                     "PermanentRedirect",
                     f"The bucket is in this region: {found.region_name}. "

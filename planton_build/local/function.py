@@ -54,7 +54,7 @@ def fetch_function(
 ) -> RunnableFunction:
     """Read a function's configuration and code from the local AWS. The ZIP is put into `folder`.
 
-    `code` is the manifest's code source: GetFunction of moto does not tell the bucket. It must be what is
+    `code` is the manifest's code source: GetFunction does not tell the bucket. It must be what is
     deployed. `qualifier` is a version or an alias.
 
     Raises `FunctionUnknown`; `ArtifactNotRunnable` for code in S3 that is gone or is not the code that was

@@ -1,8 +1,8 @@
 """Give the local AWS what an account would already have: the bucket, the roles, the layers that manifests
 name.
 
-What else a manifest can name needs nothing, because moto (5.2) stores it unseen: subnets, security groups and
-KMS keys of a function are not looked up.
+What else a manifest can name needs nothing: the local AWS does not look up subnets, security groups and KMS
+keys (`Behaviour.strict_world`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _ANSWER_SECONDS = 30.0
 
 
 def account_of(manifest: Manifest) -> str:
-    """Return the account a function belongs to: that of its role, or moto's own when the role is no literal
-    ARN.
+    """Return the account a function belongs to: that of its role, or the usual one when the role is no
+    literal ARN.
 
     All calls for the function have to be made with `LocalAws.credentials` of this account.
     """
@@ -76,7 +76,7 @@ def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | Non
 def require_code(
     manifests: Iterable[Manifest], local: LocalAws, *, served_by: ServedBy = lambda _host: None
 ) -> None:
-    """Refuse functions whose code is not in the local S3 or registry: moto would deploy them all the same.
+    """Refuse functions whose code is not in the local S3 or registry, all of them at once.
 
     That is so after the local AWS was stopped: what it held is gone, and the manifest still names it. An
     image is looked for where `served_by` says that its registry is; of other registries nothing is known.
@@ -160,7 +160,7 @@ def _ensure_bucket(local: LocalAws, bucket: str, region: str, account: str) -> N
 
 
 def _ensure_role(local: LocalAws, manifest: Manifest, region: str, account: str) -> None:
-    """Create the function's role: CreateFunction of moto refuses an ARN that its IAM does not have."""
+    """Create the function's role: CreateFunction refuses an ARN that IAM does not have."""
     role = manifest.model.spec.role_arn
     match = _ROLE.fullmatch(role.value or "") if role else None
     if match is None or role is None:
@@ -185,7 +185,7 @@ def _ensure_role(local: LocalAws, manifest: Manifest, region: str, account: str)
 
 
 def _register_layer(local: LocalAws, arn: str, region: str, account: str) -> None:
-    """Make the layer version exist, without content: CreateFunction of moto refuses an unknown one."""
+    """Make the layer version exist, without content: CreateFunction refuses an unknown one."""
     connection = http.client.HTTPConnection(
         "127.0.0.1", urlsplit(local.endpoint).port, timeout=_ANSWER_SECONDS
     )

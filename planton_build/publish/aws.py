@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from planton_build import __version__
 from planton_build.errors import ConfigInvalid, CredentialsMissing
 from planton_build.publish.aws_errors import clean, explained
-from planton_build.publish.pace import CALLS_PER_SECOND, LambdaPace
+from planton_build.publish.pace import CALLS_PER_SECOND, AlarmPace, LambdaPace
 
 if TYPE_CHECKING:
     import boto3.session
@@ -163,6 +163,8 @@ class Aws:
         client = self._build(service, region, path_style=path_style)
         if service == "lambda" and (pace := self.settings.pace):
             client.meta.events.register("before-send.lambda", LambdaPace(pace))
+        if service == "cloudwatch" and self.settings.pace:
+            client.meta.events.register("before-send.cloudwatch", AlarmPace())
         if service != "s3":
             return client
         if not path_style and urlsplit(client.meta.endpoint_url).hostname == "localhost":

@@ -56,24 +56,50 @@ _THROTTLE_CODES: Final = frozenset(
     }
 )
 
+_NAMED_ALIKE: Final = {
+    "lambda": (
+        "AddPermission CreateAlias CreateEventSourceMapping CreateFunction CreateFunctionUrlConfig "
+        "DeleteAlias "
+        "DeleteEventSourceMapping DeleteFunction DeleteFunctionCodeSigningConfig DeleteFunctionConcurrency "
+        "DeleteFunctionEventInvokeConfig DeleteFunctionUrlConfig DeleteProvisionedConcurrencyConfig "
+        "GetAccountSettings GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConcurrency "
+        "GetFunctionConfiguration GetFunctionEventInvokeConfig GetFunctionRecursionConfig "
+        "GetFunctionUrlConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig "
+        "ListAliases "
+        "ListEventSourceMappings ListFunctions ListTags ListVersionsByFunction PublishVersion "
+        "PutFunctionCodeSigningConfig PutFunctionConcurrency PutFunctionEventInvokeConfig "
+        "PutFunctionRecursionConfig PutProvisionedConcurrencyConfig PutRuntimeManagementConfig "
+        "RemovePermission TagResource UntagResource UpdateAlias UpdateEventSourceMapping UpdateFunctionCode "
+        "UpdateFunctionConfiguration UpdateFunctionUrlConfig"
+    ),
+    "logs": (
+        "CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DescribeLogGroups DescribeLogStreams "
+        "FilterLogEvents PutRetentionPolicy"
+    ),
+    "cloudwatch": "DeleteAlarms DescribeAlarms GetMetricData PutMetricAlarm",
+    "cloudformation": "DescribeStacks ListExports",
+    "cloudtrail": "LookupEvents",
+    "ssm": "GetParameters",
+    "ecr": (
+        "BatchGetImage CreateRepository GetAuthorizationToken GetRepositoryPolicy PutLifecyclePolicy "
+        "SetRepositoryPolicy"
+    ),
+    "iam": (
+        "CreateRole GetPolicy GetPolicyVersion GetRole GetRolePolicy ListAttachedRolePolicies "
+        "ListRolePolicies PutRolePolicy"
+    ),
+    "s3": "GetObject PutObject",
+}
 _ACTIONS: Final = {
     "HeadObject": "s3:GetObject",
     "HeadBucket": "s3:ListBucket",
-    "PutObject": "s3:PutObject",
-    "CreateFunction": "lambda:CreateFunction",
-    "GetFunction": "lambda:GetFunction",
-    "GetFunctionConcurrency": "lambda:GetFunctionConcurrency",
-    "PutFunctionConcurrency": "lambda:PutFunctionConcurrency",
-    "DeleteFunctionConcurrency": "lambda:DeleteFunctionConcurrency",
-    "DeleteFunction": "lambda:DeleteFunction",
-    "GetAuthorizationToken": "ecr:GetAuthorizationToken",
-    "BatchGetImage": "ecr:BatchGetImage",
-    "CreateRepository": "ecr:CreateRepository",
-    "GetRepositoryPolicy": "ecr:GetRepositoryPolicy",
-    "PutLifecyclePolicy": "ecr:PutLifecyclePolicy",
-    "SetRepositoryPolicy": "ecr:SetRepositoryPolicy",
-    "UpdateFunctionCode": "lambda:UpdateFunctionCode",
-    "UpdateFunctionConfiguration": "lambda:UpdateFunctionConfiguration",
+    "Invoke": "lambda:InvokeFunction",
+    # What IAM and Lambda both call so is Lambda's here.
+    **{
+        operation: f"{service}:{operation}"
+        for service, operations in reversed(_NAMED_ALIKE.items())
+        for operation in operations.split()
+    },
 }
 """The IAM action an API call needs, for refusals that do not name it."""
 

@@ -16,6 +16,10 @@ CALLS_PER_SECOND: Final = 12
 _GET_FUNCTION_PER_SECOND: Final = 90
 _WINDOW_SECONDS: Final = 1.05
 """A little more than a second, because calls do not arrive at the distances at which they leave."""
+_ALARMS_PER_SECOND: Final = 3
+"""PutMetricAlarm; Amazon CloudWatch User Guide, "CloudWatch service quotas". DeleteAlarms shares it here."""
+_DESCRIBE_ALARMS_PER_SECOND: Final = 9
+"""DescribeAlarms, from the same page."""
 _FREE: Final = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
 
 
@@ -52,3 +56,19 @@ class LambdaPace:
             return
         named = {"GetFunction": self._get_function, "GetPolicy": self._get_policy}
         named.get(operation, self._others).wait()
+
+
+class AlarmPace:
+    """The pace of a CloudWatch client, as far as alarms are concerned."""
+
+    def __init__(self) -> None:
+        self._setting = Pace(_ALARMS_PER_SECOND)
+        self._describing = Pace(_DESCRIBE_ALARMS_PER_SECOND)
+
+    def __call__(self, *, event_name: str, **_: Any) -> None:
+        """Wait before a request of the operation that the event names goes out."""
+        operation = event_name.rpartition(".")[2]
+        if operation in ("PutMetricAlarm", "DeleteAlarms"):
+            self._setting.wait()
+        elif operation == "DescribeAlarms":
+            self._describing.wait()

@@ -84,15 +84,16 @@ def follow_logs(
 def _sources(targets: Sequence[Target], query: LogQuery, jobs: int) -> list[_Source]:
     """Return the log groups that there are. Of a folder, some functions may never have been deployed."""
 
-    def source(target: Target) -> _Source | FunctionUnknown:
+    unknown: list[FunctionUnknown] = []
+
+    def source(target: Target) -> _Source | None:
         try:
             return _Source(target, query)
         except FunctionUnknown as error:
-            return error
+            unknown.append(error)
+            return None
 
-    found = each(targets, source, jobs=jobs)
-    known = [one for one in found if isinstance(one, _Source)]
-    unknown = [one for one in found if isinstance(one, FunctionUnknown)]
+    known = [one for one in each(targets, source, jobs=jobs) if one is not None]
     if unknown and not known:
         raise unknown[0]
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -23,10 +24,11 @@ from planton_build.cli.aws import Accounts
 from planton_build.deploy.functions import apply_all, plan_all
 from planton_build.errors import ArtifactNotRunnable, EngineUnavailable, ImageUnavailable
 from planton_build.events import Event, ignore
+from planton_build.local.clients import local_client
 from planton_build.local.image import RunnableImage
 from planton_build.local.invoke import Invocation
 from planton_build.local.invoke_image import invoke_image
-from planton_build.local.server import LocalAws, ensure_server, stop_server
+from planton_build.local.server import LocalAws, ensure_server, status, stop_server
 from planton_build.manifest.load import read_manifests
 from planton_build.oci.docker_archive import read_archive
 from planton_build.oci.image import Image
@@ -437,6 +439,16 @@ def test_the_command_fetches_the_image_from_the_local_registry(
     assert "called with hello" in answer["log"]
     fetched = engine.api.inspect_image(published.config_digest)["RepoDigests"]
     assert [name.partition("/")[2] for name in fetched] == [f"planton-local/orders@{published.digest}"]
+
+
+def test_an_invocation_through_the_api_runs_the_image(deployed: Path) -> None:
+    local = status(deployed / "state")
+    assert local
+    api = local_client(local, "lambda", REGION, ACCOUNT)
+    answer = api.invoke(FunctionName="orders", Payload=b'"hello"', LogType="Tail")
+    payload = json.loads(answer["Payload"].read())
+    assert (payload["event"], answer.get("FunctionError")) == ("hello", None)
+    assert "called with hello" in base64.b64decode(answer["LogResult"]).decode()
 
 
 def test_an_interrupted_command_leaves_no_container(deployed: Path, engine: Engine) -> None:

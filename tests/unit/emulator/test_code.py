@@ -62,24 +62,22 @@ def test_a_zip_must_unpack_to_less_than_the_limit_its_layers_included(here: Any,
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("a", bytes(10))
-    refusal = here.refused(
-        "CreateFunction",
-        FunctionName="orders",
-        Role=ROLE,
-        Runtime="python3.12",
-        Handler="a.b",
-        Code={"ZipFile": buffer.getvalue()},
-        Layers=[layer["LayerVersionArn"]],
-    )
-    assert refusal.message == "Unzipped size must be smaller than 10 bytes"
-    _create(here, {"ZipFile": buffer.getvalue()})
-    request = {"FunctionName": "orders", "Layers": [layer["LayerVersionArn"]]}
-    assert here.refused("UpdateFunctionConfiguration", **request).message == (
+    combined = (
         "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes. "
         "The actual size is 262144000 bytes."
     )
+    arn = layer["LayerVersionArn"]
+    zipped = {"Runtime": "python3.12", "Handler": "a.b"}
+    assert _refused(here, {"ZipFile": buffer.getvalue()}, **zipped, Layers=[arn]).message == combined
+    _create(here, {"ZipFile": buffer.getvalue()})
+    request = {"FunctionName": "orders", "Layers": [arn]}
+    assert here.refused("UpdateFunctionConfiguration", **request).message == combined
     here.region.layers["big"][1]["_unzipped"] -= 1
     assert len(here.call("UpdateFunctionConfiguration", **request)["Layers"]) == 1
+    here.region.layers.clear()
+    here.region.functions["orders"].latest.configuration["_unzipped_layers"] += 1
+    refusal = here.refused("UpdateFunctionCode", FunctionName="orders", ZipFile=buffer.getvalue())
+    assert refusal.message == "Unzipped size must be smaller than 10 bytes"
 
 
 def test_the_storage_of_the_account_is_limited(here: Any, archive: bytes) -> None:

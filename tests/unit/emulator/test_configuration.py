@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from planton_build.emulator.refusal import Refusal
+from planton_build.emulator.registered_layers import register_layer_version
 from planton_build.emulator.runtime_dates import check_runtime_dates
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
@@ -240,6 +241,14 @@ def test_layers_exist_are_five_and_of_different_layers(lam: Any, archive: bytes)
     assert "no resource-based policy allows the lambda:GetLayerVersion action" in _refused(
         lam, Layers=[foreign]
     )
+
+
+def test_layers_of_other_accounts_are_taken_when_they_are_known_and_of_the_region(lam: Any) -> None:
+    near, far = (f"arn:aws:lambda:eu-west-{number}:999999999999:layer:shared:3" for number in (1, 2))
+    for arn in (near, far):
+        register_layer_version(lam.region, arn)
+    assert _update(lam, Layers=[near])["Layers"] == [{"Arn": near, "CodeSize": 0}]
+    assert "no resource-based policy allows" in _refused(lam, Layers=[far])
 
 
 def test_a_zip_has_runtime_and_handler(here: Any, archive: bytes) -> None:

@@ -76,6 +76,12 @@ def test_names_may_be_arns(here: Any, archive: bytes) -> None:
     assert found["FunctionArn"] == f"{ARN}:$LATEST"
 
 
+def test_a_name_has_at_most_64_characters_in_an_arn_too(here: Any, archive: bytes) -> None:
+    _create(here, archive, FunctionName=ARN.replace("orders", "o" * 64))
+    with pytest.raises(Exception, match="Member must have length less than or equal to 64"):
+        _create(here, archive, FunctionName=ARN.replace("orders", "o" * 65))
+
+
 def test_what_is_not_there_is_told_with_its_arn(here: Any, archive: bytes) -> None:
     assert here.refused("GetFunction", FunctionName="orders").message == f"Function not found: {ARN}"
     _create(here, archive)

@@ -50,6 +50,12 @@ def test_an_invocation_answers_what_the_version_returns(lam: Any) -> None:
     assert _ran(lam) == ["$LATEST", 3, "{}"]
 
 
+def test_the_tail_of_a_log_is_its_last_four_kilobytes(lam: Any) -> None:
+    lam.region.runner = lambda *_: (b"null", "a" * 5000 + "b" * 4000, None)
+    tail = base64.b64decode(_invoke(lam, LogType="Tail")["LogResult"])
+    assert tail == b"a" * 96 + b"b" * 4000
+
+
 def test_an_error_of_the_function_is_told_beside_its_payload(lam: Any) -> None:
     lam.region.runner = lambda *_: (b'{"errorType": "E"}', "", "Unhandled")
     answer = _invoke(lam)

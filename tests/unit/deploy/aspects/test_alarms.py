@@ -91,7 +91,10 @@ def test_more_alarms_than_a_page_holds(
 
     go("alarms", scope, None, wanted())
     events = scope.aws.client("cloudwatch").meta.events
-    listeners = {"before-parameter-build.cloudwatch.DescribeAlarms": note, "after-call.cloudwatch": cut}
+    listeners: dict[str, Callable[..., None]] = {
+        "before-parameter-build.cloudwatch.DescribeAlarms": note,
+        "after-call.cloudwatch": cut,
+    }
     for name, listener in listeners.items():
         events.register(name, listener)
     found = ALARMS.observe(scope, None)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from planton_build.deploy.aspects.aspect import Scope
 from planton_build.deploy.aspects.event_source_fields import in_terms_of, read_mapping, update_request
@@ -206,6 +207,18 @@ def test_a_mapping_that_somebody_else_changes_meanwhile_is_a_conflict(
     assert call.settled is not None
     with pytest.raises(DeployConflict, match="somebody else changed the event source"):
         call.settled()
+
+
+def test_a_queue_has_to_be_there(
+    emulator: Emulator, scope: Scope, wanted: Callable[..., Any], go: Callable[..., None]
+) -> None:
+    emulator.behaviour.strict_world = True
+    state = wanted(EventSource(QUEUE))
+    with pytest.raises(ClientError, match="NonExistentQueue"):
+        go("event_sources", scope, None, state)
+    scope.aws.client("sqs").create_queue(QueueName="jobs")
+    go("event_sources", scope, None, state)
+    assert SOURCES.observe(scope, state) == state
 
 
 def test_many_mappings_are_read_page_by_page(
