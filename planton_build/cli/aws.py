@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from planton_build.cli.commands import state_folder
+from planton_build.errors import PlantonError
 from planton_build.publish.aws import Aws, AwsSettings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Accounts:
         self._region = region
         self._sessions: dict[str, Aws] = {}
         self._registries: ServedBy | None = None
+        self._roles: dict[int, str | None] = {}
         if local:
             from planton_build.local.registry import local_registries
             from planton_build.local.server import ensure_server
@@ -47,7 +49,7 @@ class Accounts:
             return self._sessions[""]
         from planton_build.local.prepare import account_of
 
-        account = account_of(manifest)
+        account = account_of(manifest, self.role_of)
         if account not in self._sessions:
             key, secret = self.local.credentials(account)
             self._sessions[account] = Aws(
@@ -59,6 +61,15 @@ class Accounts:
                 )
             )
         return self._sessions[account]
+
+    def role_of(self, manifest: Manifest) -> str | None:
+        """Return the ARN of a function's role; of a reference, what files say, None when they do not.
+
+        The account of the embedded AWS is chosen by it, so that AWS cannot be asked for it.
+        """
+        if id(manifest) not in self._roles:
+            self._roles[id(manifest)] = _role(manifest)
+        return self._roles[id(manifest)]
 
     def registry(self, host: str) -> str | None:
         """Return the address that serves a registry's host in its place; None is the host itself."""
@@ -77,7 +88,7 @@ class Accounts:
         from planton_build.local.prepare import prepare
 
         for manifest, bucket in manifests:
-            prepare([manifest], self.local, bucket=bucket)
+            prepare([manifest], self.local, bucket=bucket, role_of=self.role_of)
 
     def require_code(self, manifests: Sequence[Manifest]) -> None:
         """Refuse functions whose code the embedded AWS does not hold; real AWS says so itself."""
@@ -85,4 +96,18 @@ class Accounts:
             return
         from planton_build.local.prepare import require_code
 
-        require_code(manifests, self.local, served_by=self.registry)
+        require_code(manifests, self.local, served_by=self.registry, role_of=self.role_of)
+
+
+def _role(manifest: Manifest) -> str | None:
+    role = manifest.model.spec.role_arn
+    if role is None or role.value_from is None:
+        return role.value if role else None
+    from planton_build.deploy.references.resolver import References
+    from planton_build.settings.read import settings_for
+
+    try:
+        references = References(settings_for(manifest).references, aws=None, manifests=[manifest.path])
+        return next(iter(references.resolve(manifest, "role_arn", None, role.value_from).values), None)
+    except PlantonError:
+        return None  # told when the function is planned, with all that is wrong

@@ -16,6 +16,7 @@ from planton_build.errors import ConfigInvalid, FunctionUnknown, InvocationFaile
 if TYPE_CHECKING:
     from planton_build.local.invoke import Invocation
     from planton_build.manifest.document import Manifest
+    from planton_build.publish.aws import Aws
 
 
 def event_of(payload: str) -> bytes:
@@ -49,10 +50,18 @@ def run_deployed(
     qualifier: str = "",
 ) -> PlantonError | None:
     """Invoke a function in AWS and show the answer; return what went wrong inside it."""
-    from planton_build.deploy.invocation import invoke_deployed
     from planton_build.publish.aws import Aws, AwsSettings
 
-    aws = Aws(AwsSettings(region=region, profile=profile))
+    return _through_api(
+        console, name, event, Aws(AwsSettings(region=region, profile=profile)), qualifier, region
+    )
+
+
+def _through_api(
+    console: Console, name: str, event: bytes, aws: Aws, qualifier: str, region: str | None
+) -> PlantonError | None:
+    from planton_build.deploy.invocation import invoke_deployed
+
     answer = invoke_deployed(name, event, aws, region, qualifier=qualifier)
     if console.as_json:
         console.json(
@@ -81,13 +90,19 @@ def run_local(
     any_python: bool = False,
 ) -> PlantonError | None:
     """Run a function that is deployed to the embedded AWS; return what went wrong inside it."""
+    from planton_build.cli.aws import Accounts
+    from planton_build.local.prepare import region_of
     from planton_build.manifest.model import CodeSourceType
 
     manifest = _manifest_of(name, paths)
+    if qualifier:
+        # A version has its own code, which is not the manifest's: the local AWS itself runs it.
+        accounts = Accounts(local=True, region=None, profile=None)
+        return _through_api(console, name, event, accounts.of(manifest), qualifier, region_of(manifest))
     if manifest.model.spec.code_source_type is CodeSourceType.IMAGE:
-        outcome = _from_image(console, manifest, event, qualifier)
+        outcome = _from_image(console, manifest, event)
     else:
-        outcome = _from_zip(console, manifest, event, qualifier, any_python=any_python)
+        outcome = _from_zip(console, manifest, event, any_python=any_python)
     if console.as_json:
         console.json(
             {
@@ -109,9 +124,7 @@ def run_local(
     return None
 
 
-def _from_zip(
-    console: Console, manifest: Manifest, event: bytes, qualifier: str, *, any_python: bool
-) -> Invocation:
+def _from_zip(console: Console, manifest: Manifest, event: bytes, *, any_python: bool) -> Invocation:
     """Run a function's ZIP on a Python of this machine."""
     from planton_build.local.function import fetch_function
     from planton_build.local.invoke import invoke
@@ -131,7 +144,6 @@ def _from_zip(
             region=region_of(manifest),
             folder=Path(folder),
             account=account_of(manifest),
-            qualifier=qualifier or None,
         )
         return invoke(
             function,
@@ -144,7 +156,7 @@ def _from_zip(
         )
 
 
-def _from_image(console: Console, manifest: Manifest, event: bytes, qualifier: str) -> Invocation:
+def _from_image(console: Console, manifest: Manifest, event: bytes) -> Invocation:
     """Run a function's image on the container engine of this machine."""
     from planton_build.local.image import fetched_image
     from planton_build.local.invoke_image import invoke_image

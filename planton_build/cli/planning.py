@@ -103,16 +103,22 @@ class _Sources:
         self._paths = [manifest.path for manifest in manifests]
         self._accounts = accounts
         self._known: list[tuple[Aws, tuple[ReferenceSource, ...], References]] = []
+        self._chosen: dict[int, References] = {}
 
     def of(self, manifest: Manifest, settings: DeploySettings) -> References:
+        """Return where the references of a manifest are looked up: always in the same place."""
+        if id(manifest) not in self._chosen:
+            self._chosen[id(manifest)] = self._choose(self._accounts.of(manifest), settings.references)
+        return self._chosen[id(manifest)]
+
+    def _choose(self, aws: Aws, sources: tuple[ReferenceSource, ...]) -> References:
         from planton_build.deploy.references.resolver import References
 
-        aws = self._accounts.of(manifest)
-        for one, sources, known in self._known:
-            if one is aws and sources == settings.references:
+        for one, others, known in self._known:
+            if one is aws and others == sources:
                 return known
-        made = References(settings.references, aws=lambda: (aws, _region(aws)), manifests=self._paths)
-        self._known.append((aws, settings.references, made))
+        made = References(sources, aws=lambda: (aws, _region(aws)), manifests=self._paths)
+        self._known.append((aws, sources, made))
         return made
 
 

@@ -92,7 +92,7 @@ def apply(
         listener=listener,
         patience=patience or Patience(),
         seen=plan.observed,
-        hidden=desired.environment.values(),
+        hidden=_secrets(plan),
     )
     for note in plan.notes:
         listener(Note(desired.name, note))
@@ -104,9 +104,16 @@ def apply(
                 begun.append(step)
                 taker.take(step)
     except PlantonError as error:
-        raise _reported(error, undo(run, plan, begun, taker.scope, error)) from error.__cause__
-    version = taker.published.version if taker.published else None
+        report = undo(run, plan, begun, taker.scope, error, version=taker.version)
+        raise _reported(error, report) from error.__cause__
+    version = taker.version or None
     return Applied(desired.name, run.changed, run.calls, run.seen, version, plan.moves and moving)
+
+
+def _secrets(plan: Plan) -> tuple[str, ...]:
+    """Return the values that no message may show: those to be set, and those that undoing sets again."""
+    before = plan.observed.environment if plan.observed else None
+    return (*plan.desired.environment.values(), *(before or {}).values())
 
 
 def _brings_traffic(step: Step) -> bool:
@@ -132,6 +139,11 @@ class _Taker:
         self._run = run
         self._plan = plan
         self._base_url_of = base_url_of
+
+    @property
+    def version(self) -> str:
+        """Return the version that was published, "" when none was."""
+        return self.published.version if self.published else ""
 
     @property
     def _desired(self) -> DesiredFunction:
@@ -168,10 +180,10 @@ class _Taker:
                 run.wait_gone()
             case WaitSettled(ours=ours):
                 run.settle(ours=ours)
+                run.mind()
 
     def _beside(self, step: PublishVersion | SmokeTest | MoveAlias | SetAspect) -> None:
-        run, desired = self._run, self._desired
-        version = self.published.version if self.published else ""
+        run, desired, version = self._run, self._desired, self.version
         match step:
             case PublishVersion():
                 self.published = publish(run, desired)
@@ -183,7 +195,7 @@ class _Taker:
                 lead(run, aspect_named(name), self.scope, before, after)
 
     def _detail(self, step: Step) -> str:
-        version = self.published.version if self.published else ""
+        version = self.version
         match step:
             case UpdateConfiguration(fields=fields):
                 return ", ".join(fields)

@@ -63,16 +63,21 @@ def _wait(run: Run, call: Call) -> None:
         time.sleep(pause)
 
 
-def lead_back(run: Run, aspect: Aspect[Any], scope: Scope, before: object, after: object) -> bool:
+def lead_back(
+    run: Run, aspect: Aspect[Any], scope: Scope, before: object, after: object, *, whole: bool = True
+) -> bool:
     """Lead an aspect from `after` back to `before`; tell whether there was anything to do.
 
-    It is read in the terms of `after`: only that says what of it was managed.
+    It is read in the terms of `after`: only that says what of it was managed. Unless it was led there as a
+    `whole`, it may be anywhere in between.
 
-    Raises DeployConflict when it is not as it was in the end, and as `lead`.
+    Raises DeployConflict when it is not as it was led, or not as it was in the end, and as `lead`.
     """
     now = aspect.observe(scope, after)
     if now == before:
         return False
+    if whole and now != after:
+        raise DeployConflict("somebody else changed it meanwhile", hint="look at it in AWS")
     lead(run, aspect, scope, now, before)
     if aspect.observe(scope, after) != before:
         raise DeployConflict(

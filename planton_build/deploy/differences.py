@@ -5,7 +5,7 @@ What AWS does not mention is taken as absent, as in Lambda's API.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from planton_build.deploy.change import MASK, Change
@@ -36,7 +36,8 @@ CONFIGURATION = (
 )
 """The fields that UpdateFunctionConfiguration sets. Architecture is not one: it goes with the code."""
 
-_IMAGE_ONLY = "image_config"
+_UNTOLD = frozenset({"arn", "code_sha256", "environment", "image_uri"})
+"""What not every answer about a function tells."""
 
 
 def differing(desired: DesiredFunction, observed: ObservedFunction) -> tuple[str, ...]:
@@ -61,6 +62,18 @@ def _logging(wanted: Logging, found: Logging) -> Logging:
         return wanted
     return replace(
         wanted, level=wanted.level or found.level, system_level=wanted.system_level or found.system_level
+    )
+
+
+def moved(expected: ObservedFunction, seen: ObservedFunction) -> tuple[str, ...]:
+    """Return in which fields a function is not as expected; what either does not tell counts as unchanged."""
+    unknown = (None, "")
+    return tuple(
+        field.name
+        for field in fields(expected)
+        if field.compare
+        and (was := getattr(expected, field.name)) != (now := getattr(seen, field.name))
+        and not (field.name in _UNTOLD and (was in unknown or now in unknown))
     )
 
 

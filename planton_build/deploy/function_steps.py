@@ -7,11 +7,14 @@ from typing import Any
 
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.deploy.differences import code_changes, differing, fits, same_code
-from planton_build.deploy.observed import ObservedFunction, code_digest
+from planton_build.deploy.observed import ObservedFunction, code_digest, observe
 from planton_build.deploy.refusals import Refusal
 from planton_build.deploy.requests import code_request, configuration_request, create_request
 from planton_build.deploy.run import Run
 from planton_build.errors import DeployConflict, HashMismatch
+
+_CODE = ("code_sha256", "image_uri", "architecture")
+"""What UpdateFunctionCode changes."""
 
 
 def create(run: Run, desired: DesiredFunction) -> None:
@@ -30,6 +33,7 @@ def create(run: Run, desired: DesiredFunction) -> None:
     answer = run.send(doing, lambda: client.create_function(**request), reached=reached)
     run.fresh = True
     if answer is not None:
+        run.expect(answer)
         _check_digest(run, desired, answer)
 
 
@@ -57,11 +61,12 @@ def _adopt(run: Run, desired: DesiredFunction) -> None:
 def configure(run: Run, desired: DesiredFunction, fields: tuple[str, ...]) -> None:
     """Set fields of the configuration."""
     client, request = run.client, configuration_request(desired, run.seen, fields)
-    run.send(
+    answer = run.send(
         "configuring",
         lambda: client.update_function_configuration(**{**request, **run.guard}),
-        reached=lambda _: run.arrived(lambda seen: all(fits(name, desired, seen) for name in fields)),
+        reached=lambda _: run.arrived(lambda seen: all(fits(name, desired, seen) for name in fields), fields),
     )
+    run.expect(answer)
 
 
 def update_code(run: Run, desired: DesiredFunction) -> None:
@@ -71,9 +76,10 @@ def update_code(run: Run, desired: DesiredFunction) -> None:
         "updating the code of",
         lambda: client.update_function_code(**{**request, **run.guard}),
         reached=lambda _: run.arrived(
-            lambda seen: same_code(desired, seen) and seen.architecture == desired.architecture
+            lambda seen: same_code(desired, seen) and seen.architecture == desired.architecture, _CODE
         ),
     )
+    run.expect(answer)
     if answer is not None:
         _check_digest(run, desired, answer)
 
@@ -85,13 +91,27 @@ def reserve(run: Run, reserved: int | None) -> None:
         run.send(
             "releasing the reserved concurrency of",
             lambda: client.delete_function_concurrency(FunctionName=name) or {},
+            reached=lambda _: run.arrived(),
         )
     else:
         run.send(
             "reserving concurrency for",
             lambda: client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved),
+            reached=lambda _: run.arrived(),
         )
     run.refresh()
+
+
+def reserve_again(run: Run, before: ObservedFunction, ours: int | None) -> bool:
+    """Reserve what was reserved before, in place of `ours`; tell whether there was anything to do."""
+    seen = observe(run.name, run.aws, run.region, concurrency=True)
+    now = seen.reserved_concurrency if seen else before.reserved_concurrency
+    if now == before.reserved_concurrency:
+        return False
+    if now != ours:
+        raise DeployConflict("somebody else changed it meanwhile", hint="look at it in AWS")
+    reserve(run, before.reserved_concurrency)
+    return True
 
 
 def delete(run: Run) -> None:
@@ -119,15 +139,20 @@ def restore_configuration(run: Run, before: ObservedFunction, fields: tuple[str,
     changed = tuple(name for name in changed if getattr(before, name) is not None)
     if not changed:
         return False
-    client, request = run.client, configuration_request(before, run.seen, changed)
+    # IPv6 too as it was before: it went with a VPC that was detached.
+    client, request = run.client, configuration_request(before, before, changed)
     run.send(
         "restoring the configuration of",
         lambda: client.update_function_configuration(**{**request, **run.guard}),
         reached=lambda _: run.arrived(
-            lambda seen: all(getattr(seen, name) == getattr(before, name) for name in changed)
+            lambda seen: all(getattr(seen, name) == getattr(before, name) for name in changed), changed
         ),
     )
     run.settle(ours=True)
+    if before.environment is None and "environment" in fields:
+        raise DeployConflict(
+            "Lambda did not tell the former environment variables, so they are not set again"
+        )
     return True
 
 
@@ -149,7 +174,7 @@ def restore_code(run: Run, before: ObservedFunction, code: Mapping[str, Any]) ->
     run.send(
         "restoring the code of",
         lambda: client.update_function_code(**{**request, **run.guard}),
-        reached=lambda _: run.arrived(lambda seen: seen.code_sha256 == before.code_sha256),
+        reached=lambda _: run.arrived(lambda seen: seen.code_sha256 == before.code_sha256, _CODE),
     )
     run.settle(ours=True)
     return True

@@ -78,8 +78,8 @@ class ObservedFunction:
         An update status that is missing beside a state counts as one in progress: Lambda leaves it out for a
         moment. Emulators that tell neither have nothing in progress.
         """
-        if self.state == "Pending":
-            return True
+        if self.state in ("Pending", "Failed"):
+            return self.state == "Pending"
         return self.last_update == "InProgress" or (self.last_update is None and self.state is not None)
 
     @property

@@ -54,7 +54,7 @@ class Tries:
             Refusal.NOT_YET: self._patience.appear,
         }
         left = waits.get(refusal, 0.0) - (time.monotonic() - self._started)
-        if left <= 0:
+        if left <= 0 or after > left:  # not before AWS says
             return False
         time.sleep(min(max(self._pause, after), left))
         self._pause = min(self._pause * 2, 10 * self._patience.poll)

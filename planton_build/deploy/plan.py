@@ -49,7 +49,7 @@ from planton_build.deploy.steps import (
     WaitGone,
     WaitSettled,
 )
-from planton_build.deploy.traffic import ObservedAlias
+from planton_build.deploy.traffic import LATEST, ObservedAlias
 
 LOST = (
     "its versions and aliases, with their provisioned concurrency",
@@ -148,7 +148,15 @@ def _update(
     steps = _steps(fields, concurrency, hanging, traffic, code=bool(code) or observed.failed)
     if observed.busy:
         steps = (WaitSettled(ours=not steps), *steps)
-    return Plan(desired, observed, steps, tuple(changes), tuple(notes), alias, aspects)
+    warnings = _dangers(alias) if steps else ()
+    return Plan(desired, observed, steps, tuple(changes), tuple(notes), alias, aspects, warnings)
+
+
+def _dangers(alias: ObservedAlias | None) -> tuple[str, ...]:
+    if alias is None or alias.version != LATEST:
+        return ()
+    danger = f"the alias {alias.name} names {LATEST}, so what is changed now serves at once, tried out or not"
+    return (f"{danger}; from then on it names versions",)
 
 
 def _outliving(aspects: dict[str, object]) -> dict[str, object]:
@@ -218,17 +226,18 @@ def _traffic(
     name, rollout = desired.settings.alias, desired.settings.rollout
     if name is None:
         return ()
-    if alias is not None and not moved and not alias.weights and serves(desired, alias.serving):
+    floating = alias is not None and alias.version == LATEST
+    if alias is not None and not (moved or floating or alias.weights) and serves(desired, alias.serving):
         return ()
     changes.append(Change(f"alias.{name}", alias.shown if alias else None, NEW_VERSION))
-    if alias is not None and not moved:
+    if alias is not None and not (moved or floating):
         notes.append(
             f"the alias {name} does not serve what is deployed: a deployment was stopped or rolled back"
         )
     steps: list[Step] = [PublishVersion()]
     if rollout.smoke_event is not None:
         steps.append(SmokeTest())
-    return (*steps, MoveAlias(name, rollout.steps if alias is not None else ()))
+    return (*steps, MoveAlias(name, rollout.steps if alias is not None and not floating else ()))
 
 
 def _creation(desired: DesiredFunction, aspects: dict[str, object]) -> Plan:

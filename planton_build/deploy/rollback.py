@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from planton_build.deploy.life.versions import PublishedVersion, find_version, list_versions
+from planton_build.deploy.observed import observe
 from planton_build.deploy.patience import Patience
-from planton_build.deploy.rollout import AliasMover, smoke_test
+from planton_build.deploy.rollout import AliasMover, settled, smoke_test
 from planton_build.deploy.run import Run
 from planton_build.deploy.traffic import ObservedAlias, observe_alias
 from planton_build.errors import NotDeployable, VersionUnknown
-from planton_build.events import Listener, StepFinished, StepStarted, ignore
+from planton_build.events import Listener, Note, StepFinished, StepStarted, ignore
 from planton_build.publish.aws import Aws
+
+_INACTIVE = "version {version} has been idle, so its first invocations may fail until Lambda has restored it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ def rollback(
     `to` is a version's number, the start of its code's digest, or of the commit it was built from; None is
     the version before the one that serves, or, in the middle of a rollout, the one that had all the traffic.
 
-    Raises NotDeployable without an alias, VersionUnknown, SmokeTestFailed, DeployConflict when somebody else
-    moved the alias, and what `Run.send` raises.
+    Raises NotDeployable without an alias, VersionUnknown, FunctionFailed, SmokeTestFailed, DeployConflict
+    when somebody else moved the alias, and what `Run.send` raises.
     """
     if alias is None:
         raise NotDeployable(
@@ -57,10 +60,14 @@ def rollback(
             f"{function} has no alias {alias} in AWS", hint="deploy it first: `planton-deploy` creates it"
         )
     target = _target(list_versions(function, aws, region), found, to)
-    run = Run(function, aws, region, listener=listener, patience=patience or Patience())
     changed = (found.version, dict(found.weights)) != (target.number, {})
+    seen = observe(function, aws, region, qualifier=target.number) if changed else None
+    hidden = (seen.environment or {}).values() if seen else ()
+    run = Run(function, aws, region, listener=listener, patience=patience or Patience(), hidden=hidden)
     if changed:
         listener(StepStarted(function, "roll back"))
+        if settled(run, target.number).state == "Inactive":
+            listener(Note(function, _INACTIVE.format(version=target.number), "warning"))
         if smoke_event is not None and target.number != found.version:
             smoke_test(run, target.number, smoke_event)
         AliasMover(run, alias, found).point(target.number, {})
@@ -73,10 +80,17 @@ def _target(versions: Sequence[PublishedVersion], found: ObservedAlias, to: str 
         return find_version(versions, to)
     if found.weights:
         return find_version(versions, found.version)
-    earlier = [one for one in versions if int(one.number) < int(found.version)]
+    serving = _order(found.version)
+    numbered = {number: one for one in versions if (number := _order(one.number)) is not None}
+    earlier = [number for number in numbered if serving is None or number < serving]
     if not earlier:
         raise VersionUnknown(
             f"no version came before {found.version}, which {found.name} serves",
             hint="name a version with --to; `planton-deploy versions` lists them",
         )
-    return max(earlier, key=lambda one: int(one.number))
+    return numbered[max(earlier)]
+
+
+def _order(version: str) -> int | None:
+    """Return a version's number; None for `$LATEST`, which comes after all of them."""
+    return int(version) if version.isascii() and version.isdecimal() else None

@@ -13,12 +13,14 @@ from planton_build.deploy.invocation import invoke_deployed
 from planton_build.deploy.observed import ObservedFunction, observe
 from planton_build.deploy.refusals import Refusal
 from planton_build.deploy.run import Run
-from planton_build.deploy.traffic import ObservedAlias, read_alias, weights_of
+from planton_build.deploy.traffic import LATEST, ObservedAlias, read_alias, weights_of
 from planton_build.errors import DeployConflict, DeployRefused, RolloutFailed, SmokeTestFailed
 from planton_build.events import Note
-from planton_build.publish.aws_errors import clean, explained
+from planton_build.publish.aws_errors import explained
 
 _LOG_LINES = 12
+_PAYLOAD = 500
+"""How many characters of an answer are told."""
 _METRICS = ("Errors", "Throttles")
 _LOOK_SECONDS = 10.0
 """Between two looks at the metrics of a step. CloudWatch has them a minute or so after the fact."""
@@ -47,11 +49,14 @@ def publish(run: Run, desired: DesiredFunction) -> ObservedFunction:
             f"Lambda published {run.name}, and does not say which version that is",
             hint="AWS_ENDPOINT_URL may name something that is not Lambda",
         )
-    return _settled(run, version)
+    return settled(run, version)
 
 
-def _settled(run: Run, version: str) -> ObservedFunction:
-    """Wait until a version is Active. With SnapStart that takes minutes."""
+def settled(run: Run, version: str) -> ObservedFunction:
+    """Wait until a version is no longer being made, which takes minutes with SnapStart, and return it.
+
+    Raises FunctionFailed, DeployTimeout, and DeployConflict when it is gone.
+    """
     started, pause = time.monotonic(), run.patience.poll / 8
     while True:
         seen = observe(run.name, run.aws, run.region, qualifier=version)
@@ -78,9 +83,10 @@ def smoke_test(run: Run, version: str, event: bytes) -> None:
     answer = invoke_deployed(run.name, event, run.aws, run.region, qualifier=version)
     if answer.error is None:
         return
-    lines = clean(answer.log).splitlines()[-_LOG_LINES:]
+    # What a function logs and answers may well hold its environment.
+    lines = [run.shown(line) for line in answer.log.splitlines()[-_LOG_LINES:]]
     log = "\n  ".join(["", *lines]) if lines else ""
-    said = clean(answer.payload[:500].decode("utf-8", "replace"))
+    said = run.shown(answer.payload.decode("utf-8", "replace"))[:_PAYLOAD]
     raise SmokeTestFailed(
         f"version {version} of {run.name} does not pass its smoke test ({answer.error}): {said}{log}",
         hint=f"no traffic goes to it; `planton-deploy invoke {run.name} --qualifier {version}` runs it again",
@@ -99,7 +105,7 @@ def move_alias(
         mover.create(version)
         return
     rollout = desired.settings.rollout
-    if before.version != version:
+    if before.version not in (version, LATEST):  # Lambda splits no traffic with `$LATEST`
         for share in rollout.steps:
             mover.point(before.version, {version: share / 100})
             run.listener(Note(run.name, f"{share} % of {alias} goes to version {version}"))
@@ -170,7 +176,7 @@ class AliasMover:
     def _send(self, doing: str, send: Any, wanted: tuple[str, dict[str, float]]) -> None:
         def reached(refusal: Refusal) -> bool:
             found = self._read()
-            if found == wanted:
+            if found == wanted or (found is not None and self._arriving(found, wanted)):
                 return True
             if found != self._now and refusal is not Refusal.BUSY:
                 raise DeployConflict(
@@ -183,6 +189,11 @@ class AliasMover:
         self._now = wanted
         if answer is not None:
             self._revision = answer.get("RevisionId") or None
+
+    def _arriving(self, found: tuple[str, dict[str, float]], wanted: tuple[str, dict[str, float]]) -> bool:
+        """Tell whether Lambda is moving a provisioned alias: it keeps the former version by weights."""
+        former = self._now[0] if self._now else ""
+        return found[0] == wanted[0] and not wanted[1] and set(found[1]) == {former}
 
     def _read(self) -> tuple[str, dict[str, float]] | None:
         found = read_alias(self._run.name, self._alias, self._run.aws, self._run.region)
@@ -239,5 +250,11 @@ def failures_since(run: Run, alias: str, version: str, since: datetime) -> dict[
     end = datetime.now(UTC) + timedelta(minutes=1)
     with explained(f"reading the metrics of {run.name}", otherwise=DeployRefused, resource=run.name):
         answer = client.get_metric_data(MetricDataQueries=queries, StartTime=start, EndTime=end)
-    sums = {one["Id"]: round(sum(one.get("Values", ()))) for one in answer.get("MetricDataResults", ())}
-    return {name: sums.get(name.lower(), 0) for name in _METRICS}
+    return {name: _sum(answer, name.lower()) for name in _METRICS}
+
+
+def _sum(answer: Mapping[str, Any], name: str) -> int:
+    results = answer.get("MetricDataResults")
+    found = [one for one in results if isinstance(one, Mapping)] if isinstance(results, list) else []
+    values = [value for one in found if one.get("Id") == name for value in one.get("Values") or ()]
+    return round(sum(value for value in values if isinstance(value, int | float)))

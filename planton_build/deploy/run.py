@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from planton_build.deploy.differences import moved
 from planton_build.deploy.failures import failed, never_gone, timed_out
-from planton_build.deploy.observed import ObservedFunction, observe
+from planton_build.deploy.observed import ObservedFunction, observe, read_answer
 from planton_build.deploy.patience import Patience, Tries
 from planton_build.deploy.refusals import Refusal, classify, hint_for, retry_after
 from planton_build.errors import DeployConflict, DeployRefused, PlantonError
 from planton_build.events import Listener
 from planton_build.publish.aws import Aws
-from planton_build.publish.aws_errors import error_code, explain
+from planton_build.publish.aws_errors import clean, error_code, explain
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -30,7 +32,10 @@ neither as wanted nor as it was."""
 
 
 class Run:
-    """One deployment of one function under way. `calls` counts what was sent, refused calls included."""
+    """One deployment of one function under way. `calls` counts what was sent, refused calls included.
+
+    `expected` is what the function has to be as long as nobody else changes it, None where that is not known.
+    """
 
     def __init__(
         self,
@@ -49,11 +54,16 @@ class Run:
         self.listener = listener
         self.patience = patience
         self.seen = seen
+        self.expected = seen
         self.calls = 0
         self.changed = False
         self.fresh = False
         self.deleted = False
-        self._hidden = hidden
+        self._hidden = [form for value in hidden for form in _forms(value)]
+
+    def shown(self, text: str) -> str:
+        """Return a foreign text fit to show: one line, bounded, without the values of the environment."""
+        return clean(text, hidden=self._hidden)
 
     @property
     def client(self) -> LambdaClient:
@@ -119,21 +129,46 @@ class Run:
             hidden=[*self._hidden, *hidden],
         )
 
-    def arrived(self, done: Callable[[ObservedFunction], bool] | None = None) -> bool:
+    def arrived(
+        self, done: Callable[[ObservedFunction], bool] | None = None, fields: Collection[str] = ()
+    ) -> bool:
         """Wait for the update in progress, and tell whether it was the very change that `done` recognises.
 
-        If not, the change may be sent again only when the function is, in the end, what it was before.
+        That change is one of `fields` and of nothing else, but for IPv6, which goes with the VPC. If it was
+        not, it may be sent again only when the function is, in the end, what it was before.
         """
         before = self.seen
         self.settle(ours=False)
         if before is None or self.seen is None or self.seen == before:
             return False
-        if done is not None and done(self.seen):
+        if done is not None and done(self.seen) and set(moved(before, self.seen)) <= {*fields, "ipv6"}:
+            self.expected = self.seen
             return True
-        raise DeployConflict(
-            f"somebody else changed the function {self.name} while it was being deployed",
+        raise self.conflict(moved(before, self.seen))
+
+    def conflict(self, fields: Collection[str]) -> DeployConflict:
+        """Return the error for fields that somebody else has changed."""
+        what = f" ({', '.join(fields)})" if fields else ""
+        return DeployConflict(
+            f"somebody else changed the function {self.name}{what} while it was being deployed",
             hint="deploy again; the plan is made anew",
         )
+
+    def expect(self, answer: Mapping[str, Any] | None) -> None:
+        """Take Lambda's answer to a change as what the function is from now on."""
+        if answer:
+            self.expected = read_answer(self.name, {"Configuration": answer})
+
+    def mind(self) -> None:
+        """See that the function, as it was last read, is as expected: what is published is what was planned.
+
+        Raises DeployConflict when somebody else has changed it. `RevisionId` alone does not tell: reading
+        the function again, after a wait, takes over a revision that may be theirs.
+        """
+        if self.expected is None or self.seen is None:
+            return
+        if fields := moved(self.expected, self.seen):
+            raise self.conflict(fields)
 
     def settle(self, *, ours: bool, fresh: bool = False) -> None:
         """Poll until the function is at rest, and remember what it is then.
@@ -174,12 +209,22 @@ class Run:
                 raise never_gone(seen, waited)
             pause = min(self.patience.poll, pause * 2)
             time.sleep(pause)
-        self.seen = None
+        self.seen = self.expected = None
 
     def refresh(self) -> None:
-        """Read the function again: a change beside it may have moved its revision."""
+        """Read the function again: a change beside it may have moved its revision.
+
+        Raises DeployConflict when more than that has changed.
+        """
         if (seen := observe(self.name, self.aws, self.region)) is not None:
             self.seen = seen
+            self.mind()
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a value as it may turn up in a text: as it is, by lines, and quoted by JSON or Python."""
+    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    return {secret, *secret.splitlines(), *quoted}
 
 
 class _Verdict(Enum):

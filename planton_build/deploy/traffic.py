@@ -11,6 +11,9 @@ from planton_build.errors import DeployRefused
 from planton_build.publish.aws import Aws
 from planton_build.publish.aws_errors import error_code, explained
 
+LATEST = "$LATEST"
+"""What an alias can name that is no published version: the function as it is being changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedAlias:

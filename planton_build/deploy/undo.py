@@ -14,8 +14,8 @@ from planton_build.deploy.aspect_steps import lead_back
 from planton_build.deploy.aspects.all import aspect_named
 from planton_build.deploy.aspects.aspect import Scope
 from planton_build.deploy.availability import require_object
-from planton_build.deploy.differences import fits, repository_of
-from planton_build.deploy.function_steps import reserve, restore_code, restore_configuration
+from planton_build.deploy.differences import fits, repository_of, same_code
+from planton_build.deploy.function_steps import reserve_again, restore_code, restore_configuration
 from planton_build.deploy.observed import ObservedFunction
 from planton_build.deploy.plan import Plan
 from planton_build.deploy.rollout import AliasMover
@@ -58,8 +58,19 @@ class Report:
         return "; ".join(parts)
 
 
-def undo(run: Run, plan: Plan, begun: Sequence[Step], scope: Scope, error: PlantonError) -> Report:
-    """Undo the steps that were begun, the last one first. Never raises; the report says what went wrong."""
+def undo(
+    run: Run,
+    plan: Plan,
+    begun: Sequence[Step],
+    scope: Scope,
+    error: PlantonError,
+    *,
+    version: str = "",
+) -> Report:
+    """Undo the steps that were begun, the last one first. Never raises; the report says what went wrong.
+
+    `version` is what was published. What somebody else has changed since it was set stays as it is.
+    """
     done = tuple(dict.fromkeys(label(step) for step in begun[:-1] if label(step) != "wait"))
     if any(isinstance(step, CreateFunction | DeleteFunction) for step in begun):
         return Report(done, (), (), "what was made stays; deploy again to go on")
@@ -68,9 +79,12 @@ def undo(run: Run, plan: Plan, begun: Sequence[Step], scope: Scope, error: Plant
         return Report(done, (), tuple((label(step), why) for step in begun if _undoable(step)))
     undone: list[str] = []
     left: list[tuple[str, str]] = []
+    run.expected = None
     for step in reversed([step for step in begun if _undoable(step)]):
+        # A step that failed may have been taken in part, unless it was somebody else who stopped it.
+        whole = step is not begun[-1] or isinstance(error, DeployConflict)
         try:
-            if _undo(run, plan, step, scope):
+            if _undo(run, plan, step, scope, _Taken(whole, version)):
                 undone.append(label(step))
         except PlantonError as failure:
             left.append((label(step), failure.message))
@@ -90,22 +104,31 @@ def _undoable(step: Step) -> bool:
     )
 
 
-def _undo(run: Run, plan: Plan, step: Step, scope: Scope) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """How far a step was taken: as a whole or in part, and with which version."""
+
+    whole: bool
+    version: str
+
+
+def _undo(run: Run, plan: Plan, step: Step, scope: Scope, taken: _Taken) -> bool:
     """Undo one step; tell whether there was anything to undo."""
     before = plan.observed
     match step:
         case SetAspect(name=name, before=was, after=wanted):
-            return lead_back(run, aspect_named(name), scope, was, wanted)
+            return lead_back(run, aspect_named(name), scope, was, wanted, whole=taken.whole)
         case MoveAlias(alias=alias):
-            return _move_back(run, plan, alias)
+            return _move_back(run, plan, alias, taken.version)
         case UpdateConfiguration(fields=fields) if before is not None:
             _mind(run, plan, before, fields)
             return restore_configuration(run, before, fields)
         case UpdateCode() if before is not None:
             return _restore_code(run, plan, before)
-        case PutConcurrency() | DeleteConcurrency() if before is not None:
-            reserve(run, before.reserved_concurrency)
-            return True
+        case PutConcurrency(reserved=reserved) if before is not None:
+            return reserve_again(run, before, reserved)
+        case DeleteConcurrency() if before is not None:
+            return reserve_again(run, before, None)
         case _:
             return False
 
@@ -125,11 +148,15 @@ def _mind(run: Run, plan: Plan, before: ObservedFunction, fields: tuple[str, ...
         raise DeployConflict(f"somebody else changed {', '.join(others)} meanwhile")
 
 
-def _move_back(run: Run, plan: Plan, alias: str) -> bool:
+def _move_back(run: Run, plan: Plan, alias: str, version: str) -> bool:
     now = observe_alias(run.name, alias, run.aws, run.region)
     before = plan.alias
     if now is None or (before and (now.version, now.weights) == (before.version, before.weights)):
         return False
+    # Lambda itself gives shares to the former version, while it moves an alias that is provisioned.
+    ours = {version, before.version} if before else {version}
+    if not {now.version, *now.weights} <= ours:
+        raise DeployConflict("somebody else moved it meanwhile", hint="look at it in AWS")
     mover = AliasMover(run, alias, now)
     if before is None:
         mover.delete()
@@ -146,7 +173,17 @@ def _restore_code(run: Run, plan: Plan, before: ObservedFunction) -> bool:
         before.architecture,
     ):
         return False
+    if seen is not None and not _ours(plan, seen):
+        raise DeployConflict("somebody else sent other code meanwhile", hint="look at it in AWS")
     return restore_code(run, before, _former_code(run, plan, before))
+
+
+def _ours(plan: Plan, seen: ObservedFunction) -> bool:
+    """Tell whether the code is what this deployment has sent, or may be: some sources do not tell."""
+    desired = plan.desired
+    if isinstance(desired.code, S3Source):
+        return desired.code_sha256 in (None, seen.code_sha256)
+    return seen.image_uri in ("", desired.code.image_uri) or same_code(desired, seen)
 
 
 def _former_code(run: Run, plan: Plan, before: ObservedFunction) -> dict[str, Any]:

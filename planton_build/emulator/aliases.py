@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from planton_build.emulator.answers import page, shown
+from planton_build.emulator.answers import Waiting, page, shown, waiting
 from planton_build.emulator.lookup import LATEST, Address, address, function_at
 from planton_build.emulator.operations import Document, operation
 from planton_build.emulator.refusal import conflict, invalid, not_found
@@ -36,12 +36,17 @@ def get_alias(region: Region, request: Document) -> Document:
     alias = function.aliases.get(str(request["Name"]))
     if alias is None:
         raise not_found(f"Cannot find alias arn: {function.arn}:{request['Name']}")
+    _arrive(region, alias)
     return shown(alias)
 
 
 @operation("UpdateAlias")
 def update_alias(region: Region, request: Document) -> Document:
-    """Move an alias, or change its weights or its description; what the request does not have stays."""
+    """Move an alias, or change its weights or its description; what the request does not have stays.
+
+    An alias with provisioned concurrency that moves gets a weight of 1 for the version that it leaves, until
+    the new one is provisioned.
+    """
     function = _function(region, request)
     name = str(request["Name"])
     alias = function.aliases.get(name)
@@ -50,11 +55,18 @@ def update_alias(region: Region, request: Document) -> Document:
     check_revision(alias, request)
     version = str(request.get("FunctionVersion") or alias["FunctionVersion"])
     _check_version(function, version)
-    weights = _weights(request["RoutingConfig"] if "RoutingConfig" in request else alias.get("RoutingConfig"))
+    kept = None if "_moving" in alias else alias.get("RoutingConfig")
+    weights = _weights(request.get("RoutingConfig", kept))
     _check_weights(function, version, weights)
     description = request.get("Description")
     text = str(alias["Description"] if description is None else description)
+    left = str(alias["FunctionVersion"])
+    moving = _moving(region) if name in function.provisioned and not weights and left != version else None
+    if moving is not None:
+        weights = {left: 1.0}
     function.aliases[name] = _document(f"{function.arn}:{name}", name, version, text, weights)
+    if moving is not None:
+        function.aliases[name]["_moving"] = moving
     return shown(function.aliases[name])
 
 
@@ -88,6 +100,20 @@ def next_version(alias: dict[str, Any]) -> str:
         if count * share // 1 > (count - 1) * share // 1:
             return number
     return str(alias["FunctionVersion"])
+
+
+def _moving(region: Region) -> Waiting | None:
+    """Return how long it takes to provision the version that an alias moves to; None for no time at all."""
+    found = waiting(region.behaviour, region.behaviour.provisioning_reads)
+    return found if found.reads or region.behaviour.seconds else None
+
+
+def _arrive(region: Region, alias: dict[str, Any]) -> None:
+    """Take the weight from an alias that has moved when its version is provisioned. It counts as a read."""
+    if "_moving" in alias and alias["_moving"].over(region.behaviour):
+        for member in ("_moving", "RoutingConfig", "_invocations"):
+            alias.pop(member, None)
+        alias["RevisionId"] = new_revision()
 
 
 def _function(region: Region, request: Document) -> Function:

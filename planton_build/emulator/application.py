@@ -69,8 +69,12 @@ class Application:
     def _serve(self, environ: Environ, body: bytes) -> Answer:
         asked = read_environ(environ, body)
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = asked.account
-        call = Call(asked.service, asked.operation, asked.account, asked.region, asked.json)
-        wrong = self._read_lambda(asked, call) if asked.service == "lambda" else None
+        call = Call(asked.service, asked.operation, asked.account, asked.region)
+        wrong: Refusal | None = None
+        if asked.service == "lambda":
+            wrong = self._read_lambda(asked, call)
+        else:
+            call.request = asked.json
         self.calls.add(call)
         faults = self.faults.of(call)
         for fault in faults:

@@ -30,6 +30,8 @@ _IMAGE = re.compile(
 _ECR = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _ANSWER_SECONDS = 10.0
+COPIES = "planton-lambda-"
+"""What the name of a folder with copies of code begins with."""
 NOT_ASSUMABLE = "The role defined for the function cannot be assumed by Lambda."
 _MANIFESTS = ", ".join(
     (
@@ -44,9 +46,10 @@ _MANIFESTS = ", ".join(
 class MotoWorld:
     """S3, IAM, ECR, CloudWatch Logs and the rest of moto.
 
-    `strict` tells whether images must be there, and buckets in the function's region. `registry` returns
-    the URL of the registry that serves a host of images, None when none does: it is then asked, and moto's
-    ECR is not. `late_roles` are roles (ARNs) that Lambda cannot assume for so many calls more.
+    `strict` tells whether images must be there, and buckets in the function's region. `registry` returns the
+    URL of the registry that serves a host of images, None when none does: it is then asked, and moto's ECR is
+    not. Copies of code are in a folder within `folder`, or within that for temporary files. `late_roles` are
+    roles (ARNs) that Lambda cannot assume for so many calls more.
     """
 
     def __init__(
@@ -54,16 +57,21 @@ class MotoWorld:
         *,
         strict: Callable[[], bool] = lambda: True,
         registry: Callable[[str], str | None] = lambda _: None,
+        folder: Path | None = None,
     ) -> None:
         self._strict = strict
         self._registry = registry
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="planton-lambda-", ignore_cleanup_errors=True)
+        self._parent = folder
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
         self.late_roles: dict[str, int] = {}
 
     def close(self) -> None:
         """Remove the copies of code."""
-        self._folder.cleanup()
+        with self._lock:
+            if self._copies is not None:
+                self._copies.cleanup()
+                self._copies = None
 
     def read_object(
         self, account: str, region: str, bucket: str, key: str, version: str | None
@@ -89,8 +97,12 @@ class MotoWorld:
 
     def _kept(self, content: bytes) -> Callable[[], bytes]:
         """Keep a copy, because the object may be overwritten or deleted; return what reads it."""
-        path = Path(self._folder.name) / hashlib.sha256(content).hexdigest()
         with self._lock:
+            if self._copies is None:
+                self._copies = tempfile.TemporaryDirectory(
+                    prefix=COPIES, dir=self._parent, ignore_cleanup_errors=True
+                )
+            path = Path(self._copies.name) / hashlib.sha256(content).hexdigest()
             if not path.exists():
                 path.write_bytes(content)
         return path.read_bytes

@@ -21,6 +21,7 @@ import hmac
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -143,6 +144,7 @@ def main(arguments: list[str]) -> None:
     os.environ["MOTO_PORT"] = str(server.server_port)
     if not token or _token(state_file) != token:
         return  # the command that started this process is gone, and another has started another
+    remove_copies(state)
     found = {"endpoint": f"http://127.0.0.1:{server.server_port}", "pid": os.getpid(), "token": token}
     write_atomic(state_file, json.dumps(found).encode(), mode=0o600)
     watch = threading.Thread(
@@ -157,6 +159,14 @@ def main(arguments: list[str]) -> None:
             state_file.unlink(missing_ok=True)
 
 
+def remove_copies(state: Path) -> None:
+    """Remove the copies of code that a local AWS of this state folder has left, when it was killed."""
+    from planton_build.emulator.moto_world import COPIES
+
+    for folder in state.glob(f"{COPIES}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _listen(state: Path, token: str, keeper: Keeper) -> tuple[Any, LocalApplication]:
     """Return the server, bound to a free loopback port, and the application it serves."""
     from planton_build.emulator.application import Application
@@ -167,7 +177,11 @@ def _listen(state: Path, token: str, keeper: Keeper) -> tuple[Any, LocalApplicat
     from planton_build.local.runner import LocalRunner
     from planton_build.publish.ecr import is_ecr
 
-    world = MotoWorld(strict=lambda: False, registry=lambda host: keeper.serving() if is_ecr(host) else None)
+    world = MotoWorld(
+        strict=lambda: False,
+        registry=lambda host: keeper.serving() if is_ecr(host) else None,
+        folder=state,
+    )
     runner = LocalRunner(state, keeper)
     behaviour = Behaviour(now=time.monotonic, strict_world=False)
     application = LocalApplication(Application(moto(), Regions(world, runner, behaviour)), token, keeper)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from planton_build.errors import Finding, LocalServerFailed, NotDeployable
@@ -40,14 +41,22 @@ _ASSUMED_BY_LAMBDA = json.dumps(
 _ANSWER_SECONDS = 30.0
 
 
-def account_of(manifest: Manifest) -> str:
-    """Return the account a function belongs to: that of its role, or the usual one when the role is no
-    literal ARN.
+RoleOf: TypeAlias = Callable[[Manifest], "str | None"]
+"""Gives the ARN of a function's role; None when it is not known."""
+
+
+def literal_role(manifest: Manifest) -> str | None:
+    """Return the role that a manifest names by its ARN; None for a reference."""
+    role = manifest.model.spec.role_arn
+    return role.value if role else None
+
+
+def account_of(manifest: Manifest, role_of: RoleOf = literal_role) -> str:
+    """Return the account a function belongs to: that of its role, or the usual one when the role is no ARN.
 
     All calls for the function have to be made with `LocalAws.credentials` of this account.
     """
-    role = manifest.model.spec.role_arn
-    match = _ROLE.fullmatch(role.value or "") if role else None
+    match = _ROLE.fullmatch(role_of(manifest) or "")
     return match["account"] if match else DEFAULT_ACCOUNT
 
 
@@ -56,7 +65,13 @@ def region_of(manifest: Manifest) -> str:
     return manifest.model.spec.region or DEFAULT_REGION
 
 
-def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | None = None) -> None:
+def prepare(
+    manifests: Iterable[Manifest],
+    local: LocalAws,
+    *,
+    bucket: str | None = None,
+    role_of: RoleOf = literal_role,
+) -> None:
     """Create what `manifests` name and the local AWS lacks. Does nothing the second time.
 
     The bucket is created in the region of the first function. Raises `NotDeployable` for two roles of one
@@ -64,17 +79,21 @@ def prepare(manifests: Iterable[Manifest], local: LocalAws, *, bucket: str | Non
     """
     with answering():
         for manifest in manifests:
-            account, region = account_of(manifest), region_of(manifest)
+            account, region = account_of(manifest, role_of), region_of(manifest)
             if bucket:
                 _ensure_bucket(local, bucket, region, account)
-            _ensure_role(local, manifest, region, account)
+            _ensure_role(local, manifest, role_of(manifest) or "", region, account)
             for layer in manifest.model.spec.layer_arns:
                 if layer.value and _LAYER.fullmatch(layer.value):
                     _register_layer(local, layer.value, region, account)
 
 
 def require_code(
-    manifests: Iterable[Manifest], local: LocalAws, *, served_by: ServedBy = lambda _host: None
+    manifests: Iterable[Manifest],
+    local: LocalAws,
+    *,
+    served_by: ServedBy = lambda _host: None,
+    role_of: RoleOf = literal_role,
 ) -> None:
     """Refuse functions whose code is not in the local S3 or registry, all of them at once.
 
@@ -87,7 +106,7 @@ def require_code(
     findings = []
     with answering():
         for manifest in manifests:
-            missing = _missing(manifest, local, served_by)
+            missing = _missing(manifest, local, served_by, account_of(manifest, role_of))
             if missing is None:
                 continue
             position = manifest.position("spec", *missing.place)
@@ -114,11 +133,11 @@ class _Missing:
     again: str
 
 
-def _missing(manifest: Manifest, local: LocalAws, served_by: ServedBy) -> _Missing | None:
+def _missing(manifest: Manifest, local: LocalAws, served_by: ServedBy, account: str) -> _Missing | None:
     spec = manifest.model.spec
     code = spec.s3
     if code is not None:
-        if not _has_object(local, code, region_of(manifest), account_of(manifest)):
+        if not _has_object(local, code, region_of(manifest), account):
             return _Missing(f"s3://{code.bucket}/{code.key}", ("s3", "key"), "uploads it")
     elif spec.image_uri and not _has_image(spec.image_uri, served_by):
         return _Missing(f"image {spec.image_uri}", ("image_uri",), "pushes it")
@@ -159,11 +178,10 @@ def _ensure_bucket(local: LocalAws, bucket: str, region: str, account: str) -> N
         pass
 
 
-def _ensure_role(local: LocalAws, manifest: Manifest, region: str, account: str) -> None:
+def _ensure_role(local: LocalAws, manifest: Manifest, role: str, region: str, account: str) -> None:
     """Create the function's role: CreateFunction refuses an ARN that IAM does not have."""
-    role = manifest.model.spec.role_arn
-    match = _ROLE.fullmatch(role.value or "") if role else None
-    if match is None or role is None:
+    match = _ROLE.fullmatch(role)
+    if match is None:
         return
     # IAM of another partition (aws-cn) is reached through a region of it.
     iam = local_client(local, "iam", region, account)
@@ -173,10 +191,10 @@ def _ensure_role(local: LocalAws, manifest: Manifest, region: str, account: str)
         )
     except iam.exceptions.EntityAlreadyExistsException:
         existing = iam.get_role(RoleName=match["name"])["Role"]["Arn"]
-        if existing != role.value:
+        if existing != role:
             position = manifest.position("spec", "role_arn")
             raise NotDeployable(
-                f"the role {role.value} cannot exist beside {existing}",
+                f"the role {role} cannot exist beside {existing}",
                 hint="Role names are unique in an account, whatever their path.",
                 file=manifest.path,
                 line=position.line if position else None,

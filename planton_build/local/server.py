@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from planton_build.errors import LocalServerFailed, LocalUnavailable
 from planton_build.files import write_atomic
-from planton_build.local.child import IDENTITY_PATH, LOG_FILE, STATE_FILE, proof
+from planton_build.local.child import IDENTITY_PATH, LOG_FILE, STATE_FILE, proof, remove_copies
 from planton_build.local.registry_keeper import remove_folders
 
 START_SECONDS = 60.0
@@ -118,6 +118,7 @@ def stop_server(state: Path) -> bool:
         for name in (STATE_FILE, LOG_FILE):
             (state / name).unlink(missing_ok=True)
         remove_folders(state)  # the registry's, should the server have been killed
+        remove_copies(state)
     # Removing a lock file lets two starts that wait for it right now both go on. The server whose state file
     # is replaced then ends by itself, so at worst one command has to be repeated.
     (state / LOCK_FILE).unlink(missing_ok=True)

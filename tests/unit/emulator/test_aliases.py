@@ -113,7 +113,8 @@ def test_an_alias_does_not_move_onto_the_version_it_has_weights_for(lam: Any) ->
     assert _update(lam, FunctionVersion="2", RoutingConfig={})["FunctionVersion"] == "2"
 
 
-def test_a_provisioned_alias_takes_no_weights(lam: Any) -> None:
+def test_a_provisioned_alias_takes_weights(lam: Any) -> None:
+    """AWS Lambda Developer Guide: routing may be added to an alias that is provisioned."""
     _create(lam)
     lam.call(
         "PutProvisionedConcurrencyConfig",
@@ -121,9 +122,48 @@ def test_a_provisioned_alias_takes_no_weights(lam: Any) -> None:
         Qualifier="live",
         ProvisionedConcurrentExecutions=1,
     )
-    request = {"FunctionName": "orders", "Name": "live", "RoutingConfig": _routing(v2=0.1)}
-    refusal = lam.refused("UpdateAlias", **request)
+    moved = _update(lam, RoutingConfig=_routing(v2=0.1))
+    assert moved["RoutingConfig"] == _routing(v2=0.1)
+
+
+def _provisioned(here: Any, reads: int) -> None:
+    _create(here)
+    here.behaviour.provisioning_reads = reads
+    here.call(
+        "PutProvisionedConcurrencyConfig",
+        FunctionName="orders",
+        Qualifier="live",
+        ProvisionedConcurrentExecutions=1,
+    )
+
+
+def test_a_provisioned_alias_that_moves_serves_the_old_version_until_the_new_one_is_ready(lam: Any) -> None:
+    _provisioned(lam, reads=1)
+    moved = _update(lam, FunctionVersion="2")
+    assert (moved["FunctionVersion"], moved["RoutingConfig"]) == ("2", _routing(v1=1.0))
+    assert next_version(lam.region.functions["orders"].aliases["live"]) == "1"
+    refusal = lam.refused(
+        "PutProvisionedConcurrencyConfig",
+        FunctionName="orders",
+        Qualifier="live",
+        ProvisionedConcurrentExecutions=2,
+    )
     assert refusal.message == "Alias with weights can not be used with Provisioned Concurrency"
+    read = [lam.call("GetAlias", FunctionName="orders", Name="live") for _ in range(2)]
+    assert [one.get("RoutingConfig") for one in read] == [_routing(v1=1.0), None]
+    assert read[1]["RevisionId"] != read[0]["RevisionId"]
+    assert next_version(lam.region.functions["orders"].aliases["live"]) == "2"
+
+
+def test_a_provisioned_alias_may_move_back_while_it_moves(lam: Any) -> None:
+    _provisioned(lam, reads=1)
+    _update(lam, FunctionVersion="2")
+    assert _update(lam, FunctionVersion="1")["RoutingConfig"] == _routing(v2=1.0)
+
+
+def test_a_provisioned_alias_moves_at_once_where_nothing_takes_time(lam: Any) -> None:
+    _provisioned(lam, reads=0)
+    assert "RoutingConfig" not in _update(lam, FunctionVersion="2")
 
 
 def test_deleting_an_alias_deletes_what_hangs_on_it(lam: Any) -> None:

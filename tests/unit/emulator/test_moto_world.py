@@ -6,11 +6,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from planton_build.emulator.moto_world import MotoWorld, trusts_lambda
+from planton_build.emulator.moto_world import COPIES, MotoWorld, trusts_lambda
 from planton_build.emulator.refusal import Refusal
 from planton_build.emulator.serve import Emulator
 
@@ -88,6 +89,17 @@ def test_objects_are_read_by_version_and_stay_readable(
     assert emulator.world.read_object(ACCOUNT, REGION, bucket, "code.zip", None)() == b"two"
     s3.delete_object(Bucket=bucket, Key="code.zip", VersionId=first)
     assert read() == b"one"
+
+
+@pytest.mark.usefixtures("emulator")
+def test_copies_of_code_are_gone_when_the_world_is_closed(
+    client: Client, bucket: str, tmp_path: Path
+) -> None:
+    client("s3").put_object(Bucket=bucket, Key="k", Body=b"code")
+    with closing(MotoWorld(folder=tmp_path)) as world:
+        assert world.read_object(ACCOUNT, REGION, bucket, "k", None)() == b"code"
+        assert len(list(tmp_path.glob(f"{COPIES}*/*"))) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_members_that_the_model_does_not_know_are_left_out() -> None:
     document = {
         "FunctionName": "f",
         "_kept": 1,
-        "Environment": {"Variables": {"A": "b"}, "Other": 1},
+        "Environment": {"Variables": {"A": "b"}, "Other": 1, "Error": None},
         "Description": None,
     }
     answer = write_answer(LAMBDA.operation("CreateFunction"), document)
