@@ -1,4 +1,4 @@
-"""From a manifest with a code source to a function in AWS: desired, observed, plan, apply.
+"""From a manifest with a code source to a function in AWS and its life there: plan, apply, undo, roll back.
 
-Nothing here builds, packages or writes manifests.
+Nothing here builds or packages.
 """

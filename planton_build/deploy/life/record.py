@@ -117,9 +117,9 @@ def build_record_for(
 
 
 def _who(who: str) -> str:
-    """Return a name in printable ASCII without spaces, never longer than 192 characters, nor half a code."""
+    """Return a name in printable ASCII without spaces, never longer than 128 characters, nor half a code."""
     name = _one_line(who)[:MAX_WHO]
-    while len(encoded := quote(name, safe=_KEPT_ASCII)) > 2 * MAX_WHO:
+    while len(encoded := quote(name.rstrip(), safe=_KEPT_ASCII)) > 2 * MAX_WHO:
         name = name[:-1]
     return encoded
 
