@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from planton_build.deploy.apply import Applied, apply
@@ -39,7 +39,7 @@ APPLY_JOBS = 16
 class Deployment:
     """A planned function: its manifest, the AWS it goes to, and what is to be done there."""
 
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)  # which holds the environment
     aws: Aws
     plan: Plan
 

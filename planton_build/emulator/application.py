@@ -33,6 +33,8 @@ LARGEST_REQUEST = 70_167_211
 recording of AWS tells the number."""
 _MOTO_PATH = "/moto-api/"
 _RESET_PATH = "/moto-api/reset"
+_CODE_PATH = "/snapshots/"
+"""Where `GetFunction.Code.Location` says that code is, though at another host."""
 _KEPT_BYTES = 1 << 16
 """A longer blob of a request is not kept in the log of calls."""
 _log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class Application:
         body = _take_body(environ)
         if path.startswith(PRIVATE):
             answer = self.controls.answer(environ["REQUEST_METHOD"], path, body)
+        elif path.startswith(_CODE_PATH):
+            answer = self._code(path)
         elif path.startswith(_MOTO_PATH):
             if path == _RESET_PATH:
                 self.regions.clear()
@@ -65,6 +69,15 @@ class Application:
         else:
             answer = self._serve(environ, body)
         return _send(answer, environ, start_response)
+
+    def _code(self, path: str) -> Answer:
+        """Answer with a ZIP, as the presigned URL of its `Location` would."""
+        content = self.regions.code_at(path)
+        if content is None:
+            return Answer(
+                404, [("content-type", "application/xml")], b"<Error><Code>NoSuchKey</Code></Error>"
+            )
+        return Answer(200, [("content-type", "application/zip")], content)
 
     def _serve(self, environ: Environ, body: bytes) -> Answer:
         asked = read_environ(environ, body)

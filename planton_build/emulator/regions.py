@@ -29,6 +29,22 @@ class Regions:
                 self._regions[account, region] = found
             return found
 
+    def code_at(self, path: str) -> bytes | None:
+        """Return the ZIP whose `Location` ends in a path, None when no function or version has such a one."""
+        with self._lock:
+            regions = list(self._regions.values())
+        for region in regions:
+            with region.lock:
+                versions = [
+                    version
+                    for function in region.functions.values()
+                    for version in (function.latest, *function.versions.values())
+                ]
+            for version in versions:
+                if version.code.location.endswith(path) and version.code.read is not None:
+                    return version.code.read()
+        return None
+
     def clear(self) -> None:
         """Forget all functions and whatever else there is, in all regions."""
         with self._lock:

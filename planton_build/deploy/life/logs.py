@@ -30,7 +30,7 @@ _VERSION = re.compile(r"\[(\$LATEST|\d+)\]")
 """The version in a stream's name, such as `2026/11/25/[7]0123…`."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One event: `time` in milliseconds since 1970 (UTC); `version` is "" when the stream does not tell."""
 
@@ -61,7 +61,7 @@ def read_logs(targets: Sequence[Target], query: LogQuery, *, jobs: int = READ_JO
     CredentialsMissing, AwsUnreachable, DeployRefused (such as for a wrong pattern), and SeveralErrors.
     """
     sources = _sources(targets, query, jobs)
-    yield from heapq.merge(*each(sources, lambda source: source.look(), jobs=jobs))
+    yield from _merged(each(sources, lambda source: source.look(), jobs=jobs))
 
 
 def follow_logs(
@@ -77,7 +77,7 @@ def follow_logs(
     """
     sources = _sources(targets, query, jobs)
     while True:
-        yield from heapq.merge(*each(sources, lambda source: source.look(), jobs=jobs))
+        yield from _merged(each(sources, lambda source: source.look(), jobs=jobs))
         wait()
 
 
@@ -97,6 +97,11 @@ def _sources(targets: Sequence[Target], query: LogQuery, jobs: int) -> list[_Sou
     if unknown and not known:
         raise unknown[0]
     return known
+
+
+def _merged(streams: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
+    """Yield the lines of several functions by their times; those of one function keep their order."""
+    return heapq.merge(*streams, key=lambda line: line.time)
 
 
 class _Source:
@@ -157,7 +162,8 @@ class _Source:
     def _new(self, answer: Mapping[str, Any]) -> Iterator[LogLine]:
         events = answer.get("events")
         found = [_line(self._target.name, one) for one in events or () if isinstance(one, Mapping)]
-        for line in sorted(found):
+        # Lines of one millisecond stay in AWS's order.
+        for line in sorted(found, key=lambda one: one.time):
             self._newest = max(self._newest or 0, line.time)
             if line.id in self._seen:
                 continue

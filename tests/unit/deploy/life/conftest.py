@@ -39,19 +39,6 @@ TRUST = json.dumps(
 @pytest.fixture(scope="session")
 def running() -> Iterator[Emulator]:
     with serve() as emulator:
-        inner = emulator.application._inner
-
-        def with_snapshots(environ: Any, start_response: Any) -> Any:
-            """Serve the code of functions where GetFunction says it is, as Lambda's own bucket does."""
-            path = environ["PATH_INFO"]
-            for function in emulator.region().functions.values():
-                code = function.latest.code
-                if code.read is not None and path and code.location.endswith(path):
-                    start_response("200 OK", [("Content-Type", "application/zip")])
-                    return [code.read()]
-            return inner(environ, start_response)
-
-        emulator.application._inner = with_snapshots
         yield emulator
 
 
