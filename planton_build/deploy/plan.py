@@ -117,7 +117,7 @@ def plan(
     if observed.state == "Deleting":
         created = _creation(desired, _outliving(found))
         note = f"Lambda is still deleting the function {desired.name}; that is waited for"
-        return replace(created, steps=(WaitGone(), *created.steps), notes=(note,))
+        return replace(created, steps=(WaitGone(), *created.steps), notes=(note, *created.notes))
     if desired.package != observed.package:
         return _replacement(desired, observed, _outliving(found))
     return _update(desired, observed, alias, found)
@@ -235,7 +235,9 @@ def _traffic(
             f"the alias {name} does not serve what is deployed: a deployment was stopped or rolled back"
         )
     steps: list[Step] = [PublishVersion()]
-    if rollout.smoke_event is not None:
+    if rollout.smoke_event is not None and desired.reserved_concurrency == 0:
+        notes.append("no smoke test: with a reserved concurrency of 0 the function cannot be invoked")
+    elif rollout.smoke_event is not None:
         steps.append(SmokeTest())
     return (*steps, MoveAlias(name, rollout.steps if alias is not None and not floating else ()))
 
@@ -252,9 +254,10 @@ def _creation(desired: DesiredFunction, aspects: dict[str, object]) -> Plan:
         steps.append(PutConcurrency(reserved))
         changes.append(Change("reserved_concurrency", None, str(reserved)))
     changes += hanging.changes
-    traffic = _traffic(desired, None, moved=True, changes=changes, notes=[])
+    notes: list[str] = []
+    traffic = _traffic(desired, None, moved=True, changes=changes, notes=notes)
     steps += [*hanging.steps[Phase.FUNCTION], *traffic, *hanging.steps[Phase.SERVING]]
-    return Plan(desired, None, tuple(steps), tuple(changes), aspects=aspects)
+    return Plan(desired, None, tuple(steps), tuple(changes), tuple(notes), aspects=aspects)
 
 
 def _replacement(desired: DesiredFunction, observed: ObservedFunction, aspects: dict[str, object]) -> Plan:

@@ -104,6 +104,8 @@ def move_alias(
     if before is None:
         mover.create(version)
         return
+    if (before.version, before.weights) == (version, {}):
+        return  # `$LATEST` alone had been changed, and is again what this version was made of
     rollout = desired.settings.rollout
     if before.version not in (version, LATEST):  # Lambda splits no traffic with `$LATEST`
         for share in rollout.steps:

@@ -296,3 +296,23 @@ def test_throttling_is_waited_out(account: Any) -> None:
     account.patience = type(account.patience)(poll=0.001, throttle=30)
     [done] = account.apply()
     assert done.version == "1"
+
+
+def test_a_function_that_is_off_is_not_invoked(account: Any) -> None:
+    account.write(key=account.upload("one"), settings=SMOKE, reservedConcurrency="0")
+    [planned] = account.plan()
+    assert "no smoke test" in planned.plan.notes[0]
+    [done] = account.apply([planned])
+    assert (done.version, done.moved) == ("1", True)
+    assert account.emulator.scripted.invoked == []
+
+
+def test_a_change_of_latest_alone_is_put_back_and_the_alias_is_not_touched(account: Any) -> None:
+    account.write(key=account.upload("one"), settings=LIVE)
+    account.apply()
+    account.aws.lambda_().update_function_configuration(FunctionName="orders", MemorySize=999)
+    account.emulator.calls.clear()
+    [done] = account.apply()
+    assert (done.version, alias(account)) == ("1", ("1", {}))
+    assert account.changing() == ["UpdateFunctionConfiguration", "PublishVersion"]
+    account.converged()
