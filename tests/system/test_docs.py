@@ -3,7 +3,8 @@
 A block is preceded by HTML comments, which a reader of the page does not see:
 
     <!-- run in: examples/price-tag -->           a copy of this folder is the working folder
-    <!-- aws: acme-lambda-artifacts eu-west-1 --> an AWS with this bucket and the manifests' roles
+    <!-- aws: acme-lambda-artifacts eu-west-1 --> an AWS with this bucket and the manifests' roles, as
+                                                  `planton-deploy role --create` makes them
     <!-- needs: unzip -->                         programs besides the tool; without them the block is skipped
     <!-- host: x86_64 -->                         on other machines than such a Linux the block is skipped
     <!-- containers: python3.11 -->               build containers, of stand-in images of this runtime
@@ -31,11 +32,15 @@ from pathlib import Path
 
 import pytest
 
+from planton_build.deploy.role.make import make_role
+from planton_build.deploy.role.wanted import configured, wanted_role
 from planton_build.local.clients import local_client
 from planton_build.local.prepare import prepare
 from planton_build.local.runtime_wheels import runtime_wheels
 from planton_build.local.server import DEFAULT_ACCOUNT, ensure_server, stop_server
 from planton_build.manifest.load import looks_like_manifest, read_manifests
+from planton_build.publish.aws import Aws, AwsSettings
+from planton_build.settings.read import settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -207,6 +212,10 @@ def _account_with(place: str, folder: Path, state: Path) -> dict[str, str]:
     if options == ["versioned"]:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     key, secret = server.credentials(DEFAULT_ACCOUNT)
+    aws = Aws(AwsSettings(region, None, server.endpoint, key, secret))
+    for manifest in manifests:
+        desired = configured(manifest, settings_for(manifest))
+        make_role(wanted_role(manifest, desired, DEFAULT_ACCOUNT, region), aws, region)
     return {
         "AWS_ENDPOINT_URL": server.endpoint,
         "AWS_ACCESS_KEY_ID": key,
@@ -306,7 +315,17 @@ def test_every_page_of_commands_is_run() -> None:
         "README.md",
         *(
             f"docs/{name}.md"
-            for name in ("manifests", "dependencies", "artifacts", "deploying", "local", "ci", "json")
+            for name in (
+                "manifests",
+                "dependencies",
+                "artifacts",
+                "deploying",
+                "operations",
+                "roles",
+                "local",
+                "ci",
+                "json",
+            )
         ),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import json
 import re
 import shlex
 import types
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import click
 import pytest
+from botocore import xform_name
+from botocore.loaders import Loader
 from pydantic import BaseModel, JsonValue
 
 import planton_build
@@ -185,6 +188,53 @@ def test_every_rule_of_a_manifest_is_listed() -> None:
     assert set(listed) == rule_ids()
 
 
+# Permissions.
+
+NOT_CALLS = {
+    "iam": {"PassRole"},
+    "lambda": {"InvokeFunction"},
+    "s3": {"GetObjectVersion", "ListBucket"},
+}
+"""Actions of IAM that no call of the API has the name of."""
+CALLED_OTHERWISE = {"Invoke": "InvokeFunction"}
+
+
+def allowed() -> set[tuple[str, str]]:
+    """Return the actions of the policies in docs/deploying.md, as (service, action)."""
+    text = page("deploying")
+    actions: set[str] = set()
+    fences = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for policy in fences.findall(text, text.index("## Permissions")):
+        for statement in json.loads(policy)["Statement"]:
+            some = statement["Action"]
+            actions |= {some} if isinstance(some, str) else set(some)
+    return {(service, action) for service, _, action in (one.partition(":") for one in actions)}
+
+
+def calls_of(service: str) -> set[str]:
+    """Return the operations of a service that botocore knows."""
+    return set(Loader().load_service_model(service, "service-2")["operations"])
+
+
+def test_an_action_of_the_policies_is_one_that_exists() -> None:
+    names = {"elasticfilesystem": "efs"}
+    for service, action in allowed():
+        if action not in NOT_CALLS.get(service, ()):
+            assert action in calls_of(names.get(service, service)), f"{service}:{action}"
+
+
+def test_the_policies_have_every_call_to_lambda_that_the_code_makes() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for room in ("cli", "deploy", "publish")
+        for path in sorted((ROOT / "planton_build" / room).rglob("*.py"))
+    )
+    named = set(re.findall(r"\.([a-z_]+)\b", code))
+    made = {CALLED_OTHERWISE.get(one, one) for one in calls_of("lambda") if xform_name(one) in named}
+    assert len(made) > 40
+    assert made == {action for service, action in allowed() if service == "lambda"}
+
+
 # JSON.
 
 
@@ -249,9 +299,7 @@ def test_the_fields_of_a_contract_are_listed_with_their_types(
     table = rows(page("json"), f"schema: {model.__name__}")
     listed = {codes(row[0])[0]: row[1] for row in table}
     known = dict(fields_of(base)) if base else {}
-    assert listed == {
-        f"{within}{name}": kind for name, kind in fields_of(model) if known.get(name) != kind
-    }
+    assert listed == {f"{within}{name}": kind for name, kind in fields_of(model) if known.get(name) != kind}
 
 
 def test_no_model_of_the_schema_is_forgotten() -> None:

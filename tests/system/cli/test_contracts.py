@@ -62,7 +62,10 @@ def test_every_command_keeps_its_contract(orders: Any) -> None:
     (moved,) = run(deploy_schema.RollbackOut, "rollback")["functions"]
     assert (moved["before"], moved["version"]) == ("2", "1")
     (versions,) = run(life_schema.VersionsOut, "versions")["functions"]
-    assert [(one["version"], one["aliases"]) for one in versions["versions"]] == [("2", {}), ("1", {"live": 1})]
+    assert [(one["version"], one["aliases"]) for one in versions["versions"]] == [
+        ("2", {}),
+        ("1", {"live": 1}),
+    ]
 
     place = ("--region", "eu-west-1", "--output", "adopted")
     (adopted,) = run(life_schema.AdoptOut, "adopt", "contracts", *place)["functions"]

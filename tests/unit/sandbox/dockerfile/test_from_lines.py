@@ -151,5 +151,6 @@ def test_any_text_is_read_or_refused_and_without_pins_it_stays(text: str) -> Non
         written = text[one.start : one.end].lstrip(
             "\\ \t\r\n"
         )  # an instruction may begin with nothing, continued
-        assert written.upper().startswith(one.name[:1])
+        # A backslash within a line is part of a (wrong) instruction's name.
+        assert written.upper().startswith(one.name.lstrip("\\")[:1])
         assert text.count("\n", 0, one.start) == one.line - 1
