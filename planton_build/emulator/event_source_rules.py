@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from planton_build.emulator.destinations import missing
+from planton_build.emulator.event_source_access import check_access
 from planton_build.emulator.refusal import invalid
 from planton_build.emulator.state import Function, Region
 
@@ -22,21 +23,18 @@ _STREAM_DEFAULTS: Mapping[str, Any] = {
     "FunctionResponseTypes": [],
     "LastProcessingResult": "No records processed",
 }
-_OF_STREAMS = (
-    "BisectBatchOnFunctionError",
-    "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts",
-    "ParallelizationFactor",
-    "TumblingWindowInSeconds",
-)
+_OF_RECORDS = ("BisectBatchOnFunctionError", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts")
+"""What streams and Kafka have."""
+_OF_STREAMS = ("ParallelizationFactor", "TumblingWindowInSeconds")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """A kind of event source: its name in messages, batch sizes, and what it has.
 
-    `batch` is the default batch size and `most` the greatest. `stream` is Kinesis or DynamoDB; `position`
-    tells that reading starts at a position.
+    `batch` is the default batch size and `most` the greatest. `stream` is Kinesis or DynamoDB, `kafka` MSK or
+    a cluster of one's own; `position` tells that reading starts at a position. `own` are members that no
+    other kind has.
     """
 
     name: str
@@ -44,16 +42,26 @@ class SourceKind:
     most: int
     position: bool = False
     stream: bool = False
+    kafka: bool = False
+    own: frozenset[str] = frozenset()
 
 
 QUEUE = SourceKind("SQS", 10, 10_000)
 FIFO = SourceKind("SQS", 10, 10)
 KINESIS = SourceKind("Kinesis", 100, 10_000, position=True, stream=True)
 DYNAMODB = SourceKind("DynamoDB", 100, 10_000, position=True, stream=True)
-KAFKA = SourceKind("Kafka", 100, 10_000, position=True)
-MQ = SourceKind("MQ", 100, 10_000)
-DOCUMENTDB = SourceKind("DocumentDB", 100, 10_000, position=True)
-_BY_SERVICE = {"kinesis": KINESIS, "dynamodb": DYNAMODB, "kafka": KAFKA, "mq": MQ, "rds": DOCUMENTDB}
+MSK = SourceKind(
+    "MSK", 100, 10_000, position=True, kafka=True, own=frozenset({"AmazonManagedKafkaEventSourceConfig"})
+)
+KAFKA = SourceKind(
+    "Kafka", 100, 10_000, position=True, kafka=True, own=frozenset({"SelfManagedKafkaEventSourceConfig"})
+)
+MQ = SourceKind("MQ", 100, 10_000, own=frozenset({"Queues"}))
+DOCUMENTDB = SourceKind(
+    "DocumentDB", 100, 10_000, position=True, own=frozenset({"DocumentDBEventSourceConfig"})
+)
+_OF_ONE_KIND = frozenset({"Topics"}).union(MSK.own, KAFKA.own, MQ.own, DOCUMENTDB.own)
+_BY_SERVICE = {"kinesis": KINESIS, "dynamodb": DYNAMODB, "kafka": MSK, "mq": MQ, "rds": DOCUMENTDB}
 
 
 @runtime_checkable
@@ -68,8 +76,8 @@ def source_kind(document: Mapping[str, Any]) -> SourceKind:
     """Return the kind of source that a request or a mapping has. Raises Refusal when there is none."""
     arn = str(document.get("EventSourceArn") or "")
     if document.get("SelfManagedEventSource"):
-        if not document.get("SourceAccessConfigurations"):
-            raise invalid("Required 'sourceAccessConfigurations' parameter is missing.")
+        if arn:
+            raise invalid("EventSourceArn and SelfManagedEventSource must not be specified together.")
         return KAFKA
     service = (arn.split(":") + [""] * 3)[2]
     if service == "sqs":
@@ -97,6 +105,7 @@ def check_mapping(region: Region, kind: SourceKind, wanted: Mapping[str, Any], f
     _check_position(kind, wanted)
     _check_batch(kind, wanted)
     _check_members(kind, wanted)
+    check_access(kind.name, wanted)
     _check_filters(wanted.get("FilterCriteria") or {})
     _check_source(region, kind, str(wanted.get("EventSourceArn") or ""), function)
 
@@ -134,25 +143,29 @@ def _check_batch(kind: SourceKind, wanted: Mapping[str, Any]) -> None:
 
 def _check_members(kind: SourceKind, wanted: Mapping[str, Any]) -> None:
     """Refuse members that this kind of source does not have. Most of the texts are ours."""
-    if not kind.stream:
-        for name in _OF_STREAMS:
-            if wanted.get(name) is not None:
-                raise invalid(f"{name} is not valid for {kind.name} event sources.")
+    others = [] if kind.stream else [*_OF_STREAMS] if kind.kafka else [*_OF_STREAMS, *_OF_RECORDS]
+    for name in others:
+        if wanted.get(name) is not None:
+            raise invalid(f"{name} is not valid for {kind.name} event sources.")
     destination = wanted.get("DestinationConfig") or {}
-    if destination.get("OnSuccess") or (kind in (QUEUE, FIFO, MQ) and destination):
+    if destination.get("OnSuccess") or (destination and not (kind.stream or kind.kafka)):
         raise invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
     age = wanted.get("MaximumRecordAgeInSeconds")
     if age is not None and -1 < int(age) < 60:
         raise invalid("MaximumRecordAgeInSeconds must be -1 or between 60 and 604800.")
     if wanted.get("ScalingConfig") and kind not in (QUEUE, FIFO):
         raise invalid(f"ScalingConfig is not valid for {kind.name} event sources.")
-    if wanted.get("FunctionResponseTypes") and not (kind.stream or kind in (QUEUE, FIFO)):
+    if wanted.get("FunctionResponseTypes") and not (kind.stream or kind.kafka or kind in (QUEUE, FIFO)):
         raise invalid(f"FunctionResponseTypes is not valid for {kind.name} event sources.")
-    for of, name in ((KAFKA, "Topics"), (MQ, "Queues")):
-        if kind is of and not wanted.get(name):
+    own = kind.own | ({"Topics"} if kind.kafka else set())
+    for name in ("Topics", "Queues"):
+        if name in own and not wanted.get(name):
             raise invalid(f"Required '{name.lower()}' parameter is missing.")
-        if kind is not of and wanted.get(name):
+    for name in sorted(_OF_ONE_KIND - own):
+        if wanted.get(name):
             raise invalid(f"{name} is not valid for {kind.name} event sources.")
+    if kind is DOCUMENTDB and not (wanted.get("DocumentDBEventSourceConfig") or {}).get("DatabaseName"):
+        raise invalid("Required 'databaseName' parameter is missing.")
 
 
 def _check_filters(criteria: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planton_build.emulator.answers import page, shown, waiting
+from planton_build.emulator.event_source_access import check_update, kept, virtual_host
 from planton_build.emulator.event_source_rules import (
     FIFO,
     QUEUE,
@@ -24,6 +25,14 @@ from planton_build.emulator.tagging import check_tags
 _MAPPINGS_IN_A_PAGE = 100
 _NOT_KEPT = ("Enabled", "FunctionName", "Tags", "UUID")
 """Members of requests that mappings show in other words."""
+_GONE_WHEN_EMPTY = (
+    "KMSKeyArn",
+    "ScalingConfig",
+    "MetricsConfig",
+    "ProvisionedPollerConfig",
+    "LoggingConfig",
+    "SourceAccessConfigurations",
+)
 
 
 @operation("CreateEventSourceMapping")
@@ -64,7 +73,11 @@ def update_event_source_mapping(region: Region, request: Document) -> Document:
     mapping = _at_rest(region, request, "update")
     kind = source_kind(mapping)
     where, function = _function(region, request if request.get("FunctionName") else _named(mapping))
+    check_update(request)
     given = {name: value for name, value in request.items() if name not in _NOT_KEPT}
+    if "SourceAccessConfigurations" in given:
+        before = mapping.get("SourceAccessConfigurations") or []
+        given["SourceAccessConfigurations"] = kept(before, given["SourceAccessConfigurations"])
     check_mapping(region, kind, {**mapping, **given}, function)
     mapping.update(given)
     mapping["FunctionArn"] = qualified_arn(region, where)
@@ -123,14 +136,19 @@ def _named(mapping: dict[str, Any]) -> Document:
 
 
 def _check_unique(region: Region, kind: SourceKind, request: Document, where: Address) -> None:
-    """Refuse a second mapping of the same source (and topics) to the same function."""
+    """Refuse a second mapping of the same source to the same function.
+
+    The same is also a topic, a queue in its virtual host, or a collection.
+    """
     arn = qualified_arn(region, where)
     for mapping in region.event_sources.values():
         same = (
             mapping["FunctionArn"] == arn
             and mapping.get("EventSourceArn") == request.get("EventSourceArn")
-            and mapping.get("SelfManagedEventSource") == request.get("SelfManagedEventSource")
-            and mapping.get("Topics") == request.get("Topics")
+            and all(mapping.get(name) == request.get(name) for name in ("Topics", "Queues"))
+            and _servers(mapping) == _servers(request)
+            and _collection(mapping) == _collection(request)
+            and virtual_host(mapping) == virtual_host(request)
         )
         if not same:
             continue
@@ -147,11 +165,21 @@ def _check_unique(region: Region, kind: SourceKind, request: Document, where: Ad
         )
 
 
+def _servers(document: Document) -> list[str]:
+    endpoints = (document.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+    return sorted(endpoints.get("KAFKA_BOOTSTRAP_SERVERS") or [])
+
+
+def _collection(document: Document) -> tuple[str, str]:
+    config = document.get("DocumentDBEventSourceConfig") or {}
+    return str(config.get("DatabaseName") or ""), str(config.get("CollectionName") or "")
+
+
 def _without_empty(mapping: dict[str, Any]) -> None:
     """Remove what a request has emptied: filters, and members that are "" or {}."""
     if not (mapping.get("FilterCriteria") or {}).get("Filters"):
         mapping.pop("FilterCriteria", None)
-    for name in ("KMSKeyArn", "ScalingConfig", "MetricsConfig", "ProvisionedPollerConfig", "LoggingConfig"):
+    for name in _GONE_WHEN_EMPTY:
         if not mapping.get(name):
             mapping.pop(name, None)
 

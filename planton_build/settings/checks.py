@@ -9,6 +9,7 @@ from planton_build.manifest.document import Manifest
 from planton_build.manifest.model import AwsLambdaSpec, CodeSourceType
 from planton_build.settings.arns import region_of
 from planton_build.settings.model import Alarms, DeploySettings, Rollout
+from planton_build.settings.source_access import SECRETS
 from planton_build.settings.table import Fault
 from planton_build.settings.values import MAX_TAGS
 
@@ -115,11 +116,25 @@ def _against_manifest(settings: DeploySettings, spec: AwsLambdaSpec) -> Iterator
             f"alarms.duration is {settings.alarms.duration:,} ms, and the function may run {timeout} s only",
             "write a duration below timeoutSeconds, or duration-percent",
         )
+    yield from _regions(settings, spec.region)
+
+
+def _regions(settings: DeploySettings, region: str) -> Iterator[Fault]:
+    """Tell of event sources, and of the secrets they are read with, that are in another region."""
     for index, source in enumerate(settings.event_sources or ()):
-        region = region_of(source.source)
-        if spec.region and region and region != spec.region:
-            yield Fault(
-                ("event-sources", index, "source"),
-                f"event-sources[{index}].source is in {region}, and the function in {spec.region}",
-                "Lambda reads from sources in its own region only",
-            )
+        keys: list[tuple[str | int, ...]] = [("source",)]
+        arns = [source.source]
+        for number, access in enumerate(source.access):
+            if access.type in SECRETS:
+                keys.append(("access", number, "uri"))
+                arns.append(access.uri)
+        for key, arn in zip(keys, arns, strict=True):
+            other = region_of(arn)
+            if region and other and other != region:
+                things = "sources" if key == ("source",) else "secrets"
+                what = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+                yield Fault(
+                    ("event-sources", index, *key),
+                    f"event-sources[{index}]{what} is in {other}, and the function in {region}",
+                    f"Lambda reads from {things} in its own region only",
+                )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from planton_build.settings import arns, parts
-from planton_build.settings.event_sources import event_source_of
+from planton_build.settings.event_sources import SourceIdentity, event_source_of, identity_of
 from planton_build.settings.model import OFF, EventSource, Permission, ReferenceSource, Rollout, TracingMode
 from planton_build.settings.rollouts import rollout_of
 from planton_build.settings.table import Table
@@ -108,14 +108,25 @@ def _permissions(table: Table) -> tuple[Permission, ...]:
 
 
 def _event_sources(table: Table) -> tuple[EventSource, ...]:
-    found: dict[tuple[object, ...], EventSource] = {}
+    """Read event sources. Both are told of two that are one mapping, each in its line."""
+    found: dict[SourceIdentity, EventSource] = {}
+    first: dict[SourceIdentity, Table] = {}
+    told: set[SourceIdentity] = set()
     for item in _bounded(table, "event-sources"):
         source = event_source_of(item)
-        identity = (source.source, source.topics, source.queues)
-        if identity in found and any(identity):
-            item.wrong("is the same event source as one before it")
+        identity = identity_of(source)
+        if identity in first and any(identity):
+            before = first[identity]
+            if identity not in told:
+                told.add(identity)
+                before.wrong(f"is written again as event-sources[{item.path[-1]}]", _SAME_SOURCE)
+            item.wrong(f"is the same event source as event-sources[{before.path[-1]}]", _SAME_SOURCE)
         found.setdefault(identity, source)
+        first.setdefault(identity, item)
     return tuple(found.values())
+
+
+_SAME_SOURCE = "a function has one mapping for a source; put what they say together"
 
 
 def _references(table: Table, folder: Path, origin: Callable[[int], str]) -> tuple[ReferenceSource, ...]:

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from planton_build.settings import arns
 from planton_build.settings.model import EventSource
+from planton_build.settings.source_access import (
+    DOCUMENTDB_ACCESS,
+    KAFKA_ACCESS,
+    MQ_ACCESS,
+    MSK_ACCESS,
+    AccessRules,
+    access_of,
+    virtual_host_of,
+)
 from planton_build.settings.table import Table
 from planton_build.settings.values import (
     Check,
@@ -39,19 +48,50 @@ _BATCH_WITHOUT_WINDOW = 10
 _MAX_FILTERS = 5
 _MAX_PATTERN = 4096
 _MAX_AGE = 604_800
-_TOPIC = re.compile(r"[^.\s][a-zA-Z0-9_.-]{0,248}")
+_TOPIC = re.compile(r"[^.\s][a-zA-Z0-9_.-]{1,248}")
+"""`Topic`; its pattern wants two characters."""
 _CONSUMER_GROUP = re.compile(r"[ a-zA-Z0-9/*:_+=.@-]{1,200}")
+_MAX_SERVERS = 10
+_MAX_SERVER = 300
+_SERVER = re.compile(
+    r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])\.)*"
+    r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]):[0-9]{1,5}"
+)
+"""`Endpoint`."""
+_DATABASE = re.compile(r'[^ /.$"]{1,63}')
+_COLLECTION = re.compile(r"(?!system\.)[_a-zA-Z0-9][^$]{0,56}")
+_FULL_DOCUMENTS: tuple[Literal["UpdateLookup", "Default"], ...] = ("UpdateLookup", "Default")
+"""`DocumentDBEventSourceConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """A kind of event source: the form of its ARN, and the settings that not every kind takes."""
+    """A kind of event source: the form of its ARN, and the settings that not every kind takes.
+
+    `access` says how Lambda may reach it, None where there is nothing to be said.
+    """
 
     name: str
     arn: re.Pattern[str]
     takes: frozenset[str]
     positions: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    access: AccessRules | None = None
+
+
+class SourceIdentity(NamedTuple):
+    """What tells the event sources of one function apart. Another one of any of these is another mapping.
+
+    Servers count in any order. A `virtual_host` of "" is RabbitMQ's own, `/`.
+    """
+
+    source: str
+    topics: tuple[str, ...]
+    queues: tuple[str, ...]
+    servers: tuple[str, ...]
+    database: str
+    collection: str
+    virtual_host: str
 
 
 _RETRIED = frozenset(
@@ -62,8 +102,15 @@ _STREAM = _RETRIED | {
     "filters",
 }  # fmt: skip
 _KAFKA = _RETRIED | {
-    "starting-position", "starting-timestamp", "batching-window", "filters", "topics", "consumer-group"
+    "starting-position", "starting-timestamp", "batching-window", "filters", "topics", "consumer-group",
+    "access",
 }  # fmt: skip
+_DOCUMENTS = frozenset(
+    {
+        "starting-position", "starting-timestamp", "batching-window", "access", "database", "collection",
+        "full-document",
+    }
+)  # fmt: skip
 _QUEUE = frozenset({"max-concurrency", "report-batch-item-failures", "filters"})
 
 
@@ -94,35 +141,43 @@ KINDS: tuple[SourceKind, ...] = (
         _KAFKA,
         _POSITIONS,
         ("topics", "starting-position"),
+        MSK_ACCESS,
     ),
     SourceKind(
         "broker of Amazon MQ",
         _arn("mq", r"broker:[\x21-\x7e]+"),
-        frozenset({"batching-window", "filters", "queues"}),
+        frozenset({"batching-window", "filters", "queues", "access"}),
         (),
-        ("queues",),
+        ("queues", "access"),
+        MQ_ACCESS,
     ),
     SourceKind(
         "cluster of DocumentDB",
         _arn("rds", r"cluster:[a-zA-Z0-9-]{1,63}"),
-        frozenset({"batching-window", "starting-position", "starting-timestamp"}),
+        _DOCUMENTS,
         _POSITIONS,
-        ("starting-position",),
+        ("database", "starting-position", "access"),
+        DOCUMENTDB_ACCESS,
     ),
 )
 """The first whose ARN fits is the kind. Where a stream is read from is always written, though the model has
 it optional for Kafka and DocumentDB: it decides whether events are lost or seen again."""
 SELF_MANAGED_KAFKA = SourceKind(
-    "Kafka cluster of one's own", re.compile("(?!)"), _KAFKA, _POSITIONS, ("topics", "starting-position")
+    "Kafka cluster of one's own",
+    re.compile("(?!)"),
+    _KAFKA | {"servers"},
+    _POSITIONS,
+    ("servers", "topics", "starting-position", "access"),
+    KAFKA_ACCESS,
 )
-"""It has no ARN: `source` is not written, and `EventSource.source` is its topic."""
-_OPTIONAL = frozenset().union(*(kind.takes for kind in KINDS))
+"""It has no ARN: `source` is not written, and `servers` is."""
+_OPTIONAL = frozenset().union(*(kind.takes for kind in KINDS), SELF_MANAGED_KAFKA.takes)
 
 
 def event_source_of(table: Table) -> EventSource:
     """Return an event source mapping, checked against what its kind of source takes."""
     source = table.get("source", _source, "")
-    known = "source" not in table or bool(source)
+    kind = kind_of(source) if source or "source" not in table else None
     found = EventSource(
         source=source,
         enabled=table.get("enabled", switch, True),
@@ -139,18 +194,36 @@ def event_source_of(table: Table) -> EventSource:
         report_batch_item_failures=table.get("report-batch-item-failures", switch, False),
         on_failure=table.get("on-failure", arns.record_destination, ""),
         filters=table.get("filters", list_of(_filter, _MAX_FILTERS, "filters"), ()),
-        topics=table.get("topics", _one(matching(_TOPIC, "the name of a topic"), "topics"), ()),
+        topics=table.get("topics", _one(matching(_TOPIC, "the name of a topic, of 2 to 249 characters"), "topics"), ()),
         queues=table.get("queues", _one(text_of_at_most(1000), "queues"), ()),
         consumer_group=table.get(
             "consumer-group", matching(_CONSUMER_GROUP, "the id of a consumer group"), ""
         ),
+        servers=table.get("servers", _servers, ()),
+        database=table.get("database", matching(_DATABASE, "the name of a database of DocumentDB"), ""),
+        collection=table.get(
+            "collection", matching(_COLLECTION, "the name of a collection of DocumentDB"), ""
+        ),
+        full_document=table.get("full-document", choice(_FULL_DOCUMENTS), ""),
+        access=access_of(table, kind.name if kind else "", kind.access if kind else None),
     )
-    if known:
-        _check(table, found)
+    if kind is not None:
+        _check(table, found, kind)
     table.close()
-    if not found.source and found.topics:  # a Kafka cluster of one's own is known by its topic
-        return replace(found, source=found.topics[0], topics=())
     return found
+
+
+def identity_of(source: EventSource) -> SourceIdentity:
+    """Return what an event source is known by among those of its function."""
+    return SourceIdentity(
+        source.source,
+        source.topics,
+        source.queues,
+        tuple(sorted(source.servers)),
+        source.database,
+        source.collection,
+        virtual_host_of(source.access),
+    )
 
 
 def kind_of(source: str) -> SourceKind | None:
@@ -171,11 +244,8 @@ def _source(value: object) -> str:
     )
 
 
-def _check(table: Table, found: EventSource) -> None:
-    kind = kind_of(found.source)
-    if kind is None:
-        return
-    if not found.source and "topics" not in table:
+def _check(table: Table, found: EventSource, kind: SourceKind) -> None:
+    if not found.source and "topics" not in table and "servers" not in table:
         table.wrong("has no source", "write the ARN of the queue or stream")
         return
     for key in sorted(_OPTIONAL):
@@ -183,7 +253,7 @@ def _check(table: Table, found: EventSource) -> None:
             table.fault(key, f"is nothing for a {kind.name}", _instead(key))
     for key in kind.needs:
         if key not in table:
-            table.wrong(f"has no {key}, which a {kind.name} needs")
+            table.wrong(f"has no {key}, which a {kind.name} needs", _NEEDED.get(key))
     _check_position(table, found, kind)
     _check_batches(table, found, kind)
 
@@ -208,6 +278,12 @@ def _check_batches(table: Table, found: EventSource, kind: SourceKind) -> None:
         )
 
 
+_NEEDED = {
+    "servers": 'write the bootstrap servers: servers = ["kafka-1.example.com:9092"]; or `source`, for MSK',
+    "access": 'say how Lambda logs in: access = [{ type = "BASIC_AUTH", uri = "arn:aws:secretsmanager:…" }]',
+}
+
+
 def _instead(key: str) -> str | None:
     if key in ("retries", "on-failure"):
         return "for a queue this is the redrive policy of the queue itself"
@@ -221,6 +297,16 @@ def _record_age(value: object) -> int:
         return number(60, _MAX_AGE, "seconds")(value)
     except Wrong as error:
         raise Wrong(f"{error}; -1 is for ever") from error
+
+
+def _servers(value: object) -> tuple[str, ...]:
+    check = matching(_SERVER, "a server and its port, such as kafka-1.example.com:9092", _MAX_SERVER)
+    found = list_of(check, _MAX_SERVERS, "servers")(value)
+    if not found:
+        raise Wrong("must hold a server")
+    if len(set(found)) < len(found):
+        raise Wrong("holds a server twice")
+    return found
 
 
 def _one(check: Check[str], what: str) -> Check[tuple[str, ...]]:

@@ -120,11 +120,23 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """One of `SourceAccessConfigurations`: how Lambda reaches a source, or logs in there.
+
+    `type` is one of `SourceAccessType`. `uri` is the ARN of a secret, `subnet:ID`, `security_group:ID` or a
+    name, and "" for the types that have none.
+    """
+
+    type: str
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EventSource:
-    """An event source mapping. Its identity is `source` (an ARN), or for self-managed Kafka its topic.
+    """An event source mapping. `source` is an ARN, or "" for Kafka servers of one's own (`servers`).
 
     Zero, "" and () leave a property to Lambda. `batching_window`, `max_record_age` are in seconds;
-    `filters` are JSON texts.
+    `filters` are JSON texts. `database`, `collection` ("" for all) and `full_document` are of DocumentDB.
     """
 
     source: str
@@ -145,6 +157,11 @@ class EventSource:
     topics: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     consumer_group: str = ""
+    servers: tuple[str, ...] = ()
+    access: tuple[SourceAccess, ...] = ()
+    database: str = ""
+    collection: str = ""
+    full_document: Literal["", "UpdateLookup", "Default"] = ""
 
 
 @dataclass(frozen=True, slots=True)

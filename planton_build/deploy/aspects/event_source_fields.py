@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from planton_build.deploy.aspects.aspect import Answer
 from planton_build.deploy.aspects.reading import flag, mapping, mappings, number, text, texts
-from planton_build.settings.model import EventSource
-
-Key: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
-"""What tells the mappings of one function apart: source, topics, queues."""
+from planton_build.settings.event_sources import SourceIdentity, identity_of
+from planton_build.settings.model import EventSource, SourceAccess
+from planton_build.settings.source_access import VIRTUAL_HOST, with_prefix
 
 _ONLY_AT_CREATION: Final = frozenset({"starting_position", "starting_timestamp", "consumer_group"})
 """Where reading begins is done with once it has begun, and UpdateEventSourceMapping takes none of these."""
-_IDENTITY: Final = frozenset({"source", "topics", "queues"})
+_IDENTITY: Final = frozenset({"source", "topics", "queues", "servers", "database", "collection"})
 _ALWAYS: Final = frozenset({"enabled", "report_batch_item_failures"})
 """Fields whose every value means something, so there is none for "leave it to Lambda"."""
 _NUMBERS: Final = {
@@ -32,6 +31,7 @@ _NUMBERS: Final = {
 _AT_LEAST_ONE: Final = frozenset({"batch_size", "parallelization"})
 _DEFAULTS: Final[Mapping[str, Any]] = {field.name: field.default for field in fields(EventSource)}
 _CHANGEABLE: Final = tuple(name for name in _DEFAULTS if name not in _IDENTITY | _ONLY_AT_CREATION)
+_SERVERS: Final = "KAFKA_BOOTSTRAP_SERVERS"
 _KAFKA: Final = ("AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig")
 _UNITS: Final = {"batching_window": " s", "max_record_age": " s", "tumbling_window": " s"}
 
@@ -44,24 +44,30 @@ class Mapped:
     qualifier: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SourceIdentity:
         """Return what it is known by."""
-        return key_of(self.source)
+        return identity_of(self.source)
 
 
-def key_of(source: EventSource) -> Key:
-    """Return what a mapping is known by. A Kafka topic of a source without an ARN is the source itself."""
-    topics = source.topics or (() if source.source.startswith("arn:") else (source.source,))
-    return source.source if source.source.startswith("arn:") else "", topics, source.queues
+def key_of(source: EventSource) -> SourceIdentity:
+    """Return what a mapping is known by."""
+    return identity_of(source)
+
+
+def name_of(source: EventSource) -> str:
+    """Return what a source is called in messages: its ARN, or the topic and servers of one without."""
+    return source.source or f"{', '.join(source.topics)} of {', '.join(source.servers)}"
 
 
 def read_mapping(answer: Answer) -> Mapped:
     """Turn Lambda's answer about a mapping into its fields, all of them."""
     filters = mappings(mapping(answer, "FilterCriteria"), "Filters")
     numbers = {ours: number(answer, theirs) for ours, theirs in _NUMBERS.items()}
-    topics, arn = texts(answer, "Topics"), text(answer, "EventSourceArn")
+    servers = texts(mapping(mapping(answer, "SelfManagedEventSource"), "Endpoints"), _SERVERS)
+    documents = mapping(answer, "DocumentDBEventSourceConfig")
     source = EventSource(
-        source=arn or next(iter(topics), ""),
+        # A source of neither form is one that we do not know; it is known by its mapping.
+        source=text(answer, "EventSourceArn") or ("" if servers else text(answer, "UUID")),
         enabled=text(answer, "State") not in ("Disabled", "Disabling"),
         batch_size=numbers["batch_size"] or 0,
         batching_window=numbers["batching_window"] or 0,
@@ -78,11 +84,19 @@ def read_mapping(answer: Answer) -> Mapped:
         report_batch_item_failures="ReportBatchItemFailures" in texts(answer, "FunctionResponseTypes"),
         on_failure=text(mapping(mapping(answer, "DestinationConfig"), "OnFailure"), "Destination"),
         filters=tuple(text(one, "Pattern") for one in filters),
-        topics=topics if arn else (),
+        topics=texts(answer, "Topics"),
         queues=texts(answer, "Queues"),
         consumer_group=next(
             (group for key in _KAFKA if (group := text(mapping(answer, key), "ConsumerGroupId"))), ""
         ),
+        servers=servers,
+        access=tuple(
+            with_prefix(SourceAccess(text(one, "Type"), text(one, "URI")))
+            for one in mappings(answer, "SourceAccessConfigurations")
+        ),
+        database=text(documents, "DatabaseName"),
+        collection=text(documents, "CollectionName"),
+        full_document=_full_document(text(documents, "FullDocument")),
     )
     return Mapped(source, qualifier_in(text(answer, "FunctionArn")))
 
@@ -91,6 +105,16 @@ def qualifier_in(arn: str) -> str:
     """Return the version or alias that a function's ARN ends with; "" for the function itself."""
     parts = arn.split(":")
     return parts[7] if len(parts) > 7 and parts[7] != "$LATEST" else ""
+
+
+def _full_document(value: str) -> Literal["", "UpdateLookup", "Default"]:
+    match value:
+        case "UpdateLookup":
+            return "UpdateLookup"
+        case "Default":
+            return "Default"
+        case _:
+            return ""
 
 
 def _position(answer: Answer) -> Literal["", "LATEST", "TRIM_HORIZON", "AT_TIMESTAMP"]:
@@ -115,7 +139,7 @@ def in_terms_of(found: Mapped, wanted: Mapped, exact: frozenset[str] = frozenset
     """Return what was found with everything that is not managed as in `wanted`, so that `==` compares.
 
     Not managed is what the configuration leaves to Lambda, unless it is one of the fields in `exact`, and
-    what counts at creation only. Filters are compared as JSON, in any order.
+    what counts at creation only. Filters are compared as JSON, and they and what gives access in any order.
     """
     ours, theirs = wanted.source, found.source
     unmanaged = {
@@ -125,6 +149,10 @@ def in_terms_of(found: Mapped, wanted: Mapped, exact: frozenset[str] = frozenset
     }
     if ours.filters and _filters(ours.filters) == _filters(theirs.filters):
         unmanaged["filters"] = ours.filters
+    if _accesses(ours.access) == _accesses(theirs.access):
+        unmanaged["access"] = ours.access
+    if {ours.full_document, theirs.full_document} <= {"", "Default"}:
+        unmanaged["full_document"] = ours.full_document
     return replace(found, source=replace(theirs, **unmanaged))
 
 
@@ -148,6 +176,11 @@ def _filters(patterns: tuple[str, ...]) -> frozenset[str]:
     return frozenset(_canonical(pattern) for pattern in patterns)
 
 
+def _accesses(access: tuple[SourceAccess, ...]) -> frozenset[SourceAccess]:
+    """Return what gives access without the virtual host, which is part of what a mapping is known by."""
+    return frozenset(one for one in access if one.type != VIRTUAL_HOST)
+
+
 def _canonical(pattern: str) -> str:
     try:
         return json.dumps(json.loads(pattern), sort_keys=True)
@@ -160,18 +193,22 @@ def creation_request(wanted: Mapped) -> dict[str, Any]:
     source = wanted.source
     named = {name: value for name in _CHANGEABLE if not _left(name, value := getattr(source, name))}
     request = _members(named)
-    if source.source.startswith("arn:"):
+    if source.source:
         request["EventSourceArn"] = source.source
-    _, topics, queues = key_of(source)
-    request |= {"Topics": list(topics)} if topics else {}
-    request |= {"Queues": list(queues)} if queues else {}
+    if source.servers:
+        request["SelfManagedEventSource"] = {"Endpoints": {_SERVERS: list(source.servers)}}
+    request |= {"Topics": list(source.topics)} if source.topics else {}
+    request |= {"Queues": list(source.queues)} if source.queues else {}
+    if source.access:
+        request["SourceAccessConfigurations"] = _access(source.access)
+    if source.database:
+        request["DocumentDBEventSourceConfig"] = _documents(source)
     if source.starting_position:
         request["StartingPosition"] = source.starting_position
     if source.starting_timestamp is not None:
         request["StartingPositionTimestamp"] = source.starting_timestamp
     if source.consumer_group:
-        managed = source.source.startswith("arn:")
-        request[_KAFKA[0] if managed else _KAFKA[1]] = {"ConsumerGroupId": source.consumer_group}
+        request[_KAFKA[0] if source.source else _KAFKA[1]] = {"ConsumerGroupId": source.consumer_group}
     if not source.report_batch_item_failures:
         del request["FunctionResponseTypes"]
     return request
@@ -183,7 +220,30 @@ def update_request(before: Mapped, after: Mapped) -> dict[str, Any]:
     Only what differs is sent, and what is empty in `after` is sent as empty. A number that Lambda chose
     cannot be given back to it, so a size of 0 is not sent.
     """
-    return _members({name: getattr(after.source, name) for name in differing(before, after)})
+    named = {name: getattr(after.source, name) for name in differing(before, after)}
+    request = _members(named)
+    if "access" in named:
+        # It takes no virtual host; the mapping keeps its own.
+        access = [one for one in after.source.access if one.type != VIRTUAL_HOST]
+        request["SourceAccessConfigurations"] = _access(access)
+    if "full_document" in named:
+        # It replaces the whole, and what had a value is said when it is left to Lambda again.
+        full = after.source.full_document or "Default"
+        request["DocumentDBEventSourceConfig"] = _documents(after.source) | {"FullDocument": full}
+    return request
+
+
+def _access(access: Iterable[SourceAccess]) -> list[dict[str, str]]:
+    return [{"Type": one.type, **({"URI": one.uri} if one.uri else {})} for one in access]
+
+
+def _documents(source: EventSource) -> dict[str, str]:
+    named = {
+        "DatabaseName": source.database,
+        "CollectionName": source.collection,
+        "FullDocument": source.full_document,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def _members(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +274,10 @@ def shown_fields(mapped: Mapped | None) -> dict[str, str]:
         value = getattr(source, name)
         if name in _IDENTITY or name == "enabled" or value == default:
             continue
-        if isinstance(value, tuple):
+        if name == "access":
+            # Secrets are named here, and not told.
+            shown[name] = ", ".join(f"{one.type} {one.uri}".strip() for one in source.access)
+        elif isinstance(value, tuple):
             shown[name] = ", ".join(value)
         else:
             shown[name] = {True: "yes", False: "no"}.get(value, str(value)) + _UNITS.get(name, "")

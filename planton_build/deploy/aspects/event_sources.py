@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from planton_build.deploy.aspects.aspect import UNMANAGED, Answer, Call, Phase, Scope, Unmanaged
 from planton_build.deploy.aspects.event_source_fields import (
-    Key,
     Mapped,
     creation_request,
     differing,
     in_terms_of,
+    name_of,
     read_mapping,
     shown_fields,
     update_request,
@@ -22,6 +22,7 @@ from planton_build.deploy.change import Change
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.errors import DeployConflict, FunctionFailed
 from planton_build.publish.aws_errors import clean, error_code
+from planton_build.settings.event_sources import SourceIdentity
 
 TAG: Final = "planton-deploy"
 """The tag of the mappings that we made; its value is the function's name."""
@@ -120,7 +121,7 @@ def _listed(scope: Scope, *, deleting: bool = False) -> Iterator[Answer]:
 _MARKS: Final = ("NextMarker", "Marker")
 
 
-def _best(listed: Sequence[Answer], key: Key, qualifier: str) -> Answer | None:
+def _best(listed: Sequence[Answer], key: SourceIdentity, qualifier: str) -> Answer | None:
     """Return the mapping of a key: that of the alias, or else that of the function itself."""
     same = [answer for answer in listed if read_mapping(answer).key == key]
     for wanted in (qualifier, ""):
@@ -130,7 +131,7 @@ def _best(listed: Sequence[Answer], key: Key, qualifier: str) -> Answer | None:
     return None
 
 
-def _find(scope: Scope, key: Key) -> Answer | None:
+def _find(scope: Scope, key: SourceIdentity) -> Answer | None:
     return _best(list(_listed(scope)), key, scope.qualifier)
 
 
@@ -217,12 +218,12 @@ def _settled(scope: Scope, after: Mapped, exact: frozenset[str]) -> bool:
     reason = clean(text(found, "StateTransitionReason"))
     if after.source.enabled and text(found, "State") == "Disabled" and "PROBLEM" in reason.upper():
         raise FunctionFailed(
-            f"Lambda cannot read the event source {after.source.source} for {scope.name} ({reason})",
+            f"Lambda cannot read the event source {name_of(after.source)} for {scope.name} ({reason})",
             hint="the function's role must be allowed to read it; `planton-deploy role` shows what it needs",
         )
     if in_terms_of(read_mapping(found), after, exact) != after:
         raise DeployConflict(
-            f"somebody else changed the event source {after.source.source} of {scope.name} meanwhile",
+            f"somebody else changed the event source {name_of(after.source)} of {scope.name} meanwhile",
             hint="deploy again; the plan is made anew",
         )
     return True
@@ -232,18 +233,20 @@ def _sorted(mapped: Iterable[Mapped]) -> Sources | None:
     return tuple(sorted(mapped, key=lambda one: one.key)) or None
 
 
-def _by_key(sources: Sources | None) -> dict[Key, Mapped]:
+def _by_key(sources: Sources | None) -> dict[SourceIdentity, Mapped]:
     return {one.key: one for one in sources or ()}
 
 
-def _short_names(keys: Sequence[Key]) -> dict[Key, str]:
+def _short_names(keys: Sequence[SourceIdentity]) -> dict[SourceIdentity, str]:
     """Return what each source is called in a plan: the end of its ARN, or all of it where ends are equal."""
-    short = {key: (key[0].rpartition(":")[2] or "".join(key[1])) for key in keys}
+    short = {key: key.source.rpartition(":")[2] or "".join(key.topics) for key in keys}
     ends = list(short.values())
-    return {
-        key: end if ends.count(end) == 1 else " ".join([key[0], *key[1], *key[2]]).strip()
-        for key, end in short.items()
-    }
+    return {key: end if ends.count(end) == 1 else _full_name(key) for key, end in short.items()}
+
+
+def _full_name(key: SourceIdentity) -> str:
+    parts = [key.source, *key.topics, *key.queues, *key.servers, key.database, key.collection]
+    return " ".join(part for part in [*parts, key.virtual_host] if part)
 
 
 def _together(shown: dict[str, str]) -> str | None:

@@ -19,6 +19,7 @@ from planton_build.settings.model import (
     Logging,
     Permission,
     RuntimeManagement,
+    SourceAccess,
 )
 
 Pairs: TypeAlias = list[tuple[str, Any]]
@@ -174,7 +175,16 @@ def _event_source(value: EventSource) -> Pairs:
         ("topics", value.topics or None),
         ("queues", value.queues or None),
         ("consumer-group", value.consumer_group or None),
+        ("servers", value.servers or None),
+        ("access", [_access(one) for one in value.access] or None),
+        ("database", value.database or None),
+        ("collection", value.collection or None),
+        ("full-document", value.full_document or None),
     ]
+
+
+def _access(value: SourceAccess) -> dict[str, str]:
+    return {"type": value.type, **({"uri": value.uri} if value.uri else {})}
 
 
 def _table(name: str, pairs: Pairs, *, listed: bool = False) -> str:

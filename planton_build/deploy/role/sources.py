@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from planton_build.deploy.role.statement import Statement, partition_of, statement
+from planton_build.settings.event_sources import identity_of
 from planton_build.settings.model import EventSource
+from planton_build.settings.source_access import SECRETS, WITHOUT_URI
 
 INTERFACES = (
     "ec2:AssignPrivateIpAddresses",
@@ -27,7 +29,9 @@ POLLER_INTERFACES = (
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
 )
-"""What polls a broker in a VPC (AWS managed policy AWSLambdaMSKExecutionRole; "Using Amazon MQ")."""
+"""What polls a broker in a VPC (AWS managed policy AWSLambdaMSKExecutionRole; "Using Amazon MQ", "Using
+self-managed Apache Kafka")."""
+_SECRET = ("secretsmanager:GetSecretValue",)
 
 _QUEUE = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 _STREAM = (
@@ -64,11 +68,11 @@ def service_of(arn: str) -> str:
 
 def reading(sources: Iterable[EventSource], account: str, region: str) -> tuple[list[Statement], list[str]]:
     """Return the statements by which Lambda may read event sources, and what they cannot tell."""
+    sources = list(sources)
     by: dict[str, list[EventSource]] = {}
     for source in sources:
         by.setdefault(service_of(source.source), []).append(source)
     found: list[Statement] = []
-    notes: list[str] = []
     if queues := _arns(by.pop("sqs", [])):
         found.append(statement("ReadQueues", "event sources: queues", _QUEUE, queues))
     found += _streams(_arns(by.pop("kinesis", [])))
@@ -82,22 +86,42 @@ def reading(sources: Iterable[EventSource], account: str, region: str) -> tuple[
                 _EVERYTHING,
             )
         )
-    polled = [*by.get("kafka", []), *by.get("mq", []), *by.get("rds", [])]
+    own = [one for one in by.get("", []) if one.servers]
+    by[""] = [one for one in by.get("", []) if not one.servers]
+    found += _brokers(by, own, account, region)
+    if secrets := tuple(way.uri for one in sources for way in one.access if way.type in SECRETS):
+        found.append(statement("ReadSecrets", "event sources: logging in there", _SECRET, secrets))
+    notes = [
+        f"what {', '.join(one.topics)} of {one.servers[0]} asks of a role that logs in by {way.type} is not "
+        "known here: allow it under `statements`"
+        for one in sorted(own, key=identity_of)
+        for way in one.access
+        if way.type in WITHOUT_URI
+    ]
+    if other := sorted(one.source or ", ".join(one.topics) for some in by.values() for one in some):
+        notes.append(f"what reading {', '.join(other)} needs is not known here: allow it under `statements`")
+    return found, notes
+
+
+def _brokers(
+    by: dict[str, list[EventSource]], own: Iterable[EventSource], account: str, region: str
+) -> list[Statement]:
+    """Return what finds and reaches the brokers and clusters in `by`, which are taken out of it.
+
+    Of Kafka clusters of one's `own`, only those in a VPC need a right of the role to be reached.
+    """
+    found: list[Statement] = []
+    within_vpc = [one for one in own if any(way.type == "VPC_SUBNET" for way in one.access)]
+    polled = [*by.get("kafka", []), *by.get("mq", []), *by.get("rds", []), *within_vpc]
     if clusters := by.pop("kafka", []):
-        found += _kafka(clusters)
+        found += _msk(clusters)
     if brokers := _arns(by.pop("mq", [])):
         found.append(statement("ReadBrokers", "event sources: brokers", ("mq:DescribeBroker",), brokers))
-        notes.append(
-            "a broker's secret is not in the configuration: allow secretsmanager:GetSecretValue on it"
-        )
     if databases := _arns(by.pop("rds", [])):
         place = f"arn:{partition_of(region)}:rds:{region}:{account}"
         within = (f"{place}:cluster-pg:*", f"{place}:subgrp:*")
         found.append(
             statement("ReadChanges", "event sources: change streams", _DOCUMENTS, (*databases, *within))
-        )
-        notes.append(
-            "a database's secret is not in the configuration: allow secretsmanager:GetSecretValue on it"
         )
     if polled:
         found.append(
@@ -105,9 +129,7 @@ def reading(sources: Iterable[EventSource], account: str, region: str) -> tuple[
                 "ReachBrokers", f"event sources in a VPC; {_EC2_REASON}", POLLER_INTERFACES, _EVERYTHING
             )
         )
-    if other := sorted(one.source or ", ".join(one.topics) for some in by.values() for one in some):
-        notes.append(f"what reading {', '.join(other)} needs is not known here: allow it under `statements`")
-    return found, notes
+    return found
 
 
 def sending(
@@ -163,20 +185,24 @@ def _streams(arns: tuple[str, ...]) -> list[Statement]:
     return found
 
 
-def _kafka(clusters: Iterable[EventSource]) -> list[Statement]:
-    """Return what reads MSK. `kafka-cluster` actions count for clusters that authenticate by IAM only."""
+def _msk(clusters: Iterable[EventSource]) -> list[Statement]:
+    """Return what reads MSK. `kafka-cluster` actions count where Lambda logs in by IAM only."""
     listed = list(clusters)
     within: list[str] = []
     for source in listed:
+        if source.access:
+            continue
         topic = source.source.replace(":cluster/", ":topic/", 1)
         group = source.source.replace(":cluster/", ":group/", 1)
         within += [source.source, *(f"{topic}/{name}" for name in source.topics)]
         # Lambda makes the group's name up (the mapping's UUID) when the configuration has none.
         within.append(f"{group}/{source.consumer_group or '*'}")
-    return [
-        statement("FindClusters", "event sources: Kafka clusters", _CLUSTER, _arns(listed)),
-        statement("ReadTopics", "event sources: topics of Kafka clusters", _KAFKA, tuple(within)),
-    ]
+    found = [statement("FindClusters", "event sources: Kafka clusters", _CLUSTER, _arns(listed))]
+    if within:
+        found.append(
+            statement("ReadTopics", "event sources: topics of Kafka clusters", _KAFKA, tuple(within))
+        )
+    return found
 
 
 def _arns(sources: Iterable[EventSource]) -> tuple[str, ...]:

@@ -7,6 +7,16 @@ import pytest
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
 FIFO = f"{QUEUE}.fifo"
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
+MSK = "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1"
+MQ = "arn:aws:mq:eu-west-1:123456789012:broker:b:1"
+DOCUMENTS = "arn:aws:rds:eu-west-1:123456789012:cluster:docs"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker-a1b2c3"
+BASIC = {"Type": "BASIC_AUTH", "URI": SECRET}
+SCRAM = {"Type": "SASL_SCRAM_512_AUTH", "URI": SECRET}
+NETWORK = [
+    {"Type": "VPC_SUBNET", "URI": "subnet:subnet-1"},
+    {"Type": "VPC_SECURITY_GROUP", "URI": "security_group:sg-1"},
+]
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 
 
@@ -20,6 +30,17 @@ def _refused(here: Any, source: str = QUEUE, **request: Any) -> Any:
     return here.refused(
         "CreateEventSourceMapping", **{"FunctionName": "orders", "EventSourceArn": source, **request}
     )
+
+
+def _own(here: Any, *access: dict[str, str], servers: tuple[str, ...] = ("a:1", "b:1"), **more: Any) -> Any:
+    """Ask for a mapping of a Kafka cluster of one's own."""
+    request = {
+        "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": list(servers)}},
+        "Topics": ["orders"],
+        "StartingPosition": "LATEST",
+        "SourceAccessConfigurations": list(access),
+    }
+    return {"FunctionName": "orders", **request, **more}
 
 
 def _state(here: Any, uuid: str) -> Any:
@@ -230,3 +251,128 @@ def test_mappings_stay_when_their_function_goes(here: Any) -> None:
         here.refused("UpdateEventSourceMapping", UUID=uuid, BatchSize=1).message == "Function does not exist"
     )
     here.call("DeleteEventSourceMapping", UUID=uuid)
+
+
+BROKER = {"Queues": ["q"], "SourceAccessConfigurations": [BASIC]}
+CHANGES = {
+    "StartingPosition": "LATEST",
+    "DocumentDBEventSourceConfig": {"DatabaseName": "shop"},
+    "SourceAccessConfigurations": [BASIC],
+}
+TOPIC = {"StartingPosition": "LATEST", "Topics": ["orders"]}
+
+
+def _with(request: dict[str, Any], *access: dict[str, str]) -> dict[str, Any]:
+    return {**request, "SourceAccessConfigurations": list(access)}
+
+
+@pytest.mark.parametrize(
+    ("source", "request_", "words"),
+    [
+        (MQ, {"Queues": ["q"]}, "Required 'sourceAccessConfigurations' parameter is missing."),
+        (MQ, _with(BROKER, {"Type": "VIRTUAL_HOST", "URI": "/"}), "BASIC_AUTH is required for MQ"),
+        (MQ, _with(BROKER, SCRAM), "type SASL_SCRAM_512_AUTH is not valid for MQ"),
+        (MQ, _with(BROKER, BASIC, BASIC), "can be specified once"),
+        (MQ, _with(BROKER, {"Type": "BASIC_AUTH"}), "URI is required for BASIC_AUTH"),
+        (MQ, _with(BROKER, {"Type": "BASIC_AUTH", "URI": "hunter2"}), "Invalid URI for BASIC_AUTH"),
+        (MQ, {**BROKER, **TOPIC, "StartingPosition": None}, "Topics is not valid for MQ"),
+        (MQ, {**BROKER, "DocumentDBEventSourceConfig": {"DatabaseName": "a"}}, "DocumentDBEventSourceConfig"),
+        (DOCUMENTS, {"StartingPosition": "LATEST"}, "'databaseName'"),
+        (DOCUMENTS, _with(CHANGES), "'sourceAccessConfigurations'"),
+        (DOCUMENTS, {**CHANGES, "Queues": ["q"]}, "Queues is not valid for DocumentDB"),
+        (DOCUMENTS, {**CHANGES, "MaximumRetryAttempts": 1}, "MaximumRetryAttempts is not valid"),
+        (MSK, _with(TOPIC, BASIC), "type BASIC_AUTH is not valid for MSK"),
+        (
+            MSK,
+            _with(TOPIC, SCRAM, {"Type": "CLIENT_CERTIFICATE_TLS_AUTH", "URI": SECRET}),
+            "Only one of CLIENT_CERTIFICATE_TLS_AUTH, SASL_SCRAM_512_AUTH",
+        ),
+        (MSK, {**TOPIC, "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}}, "SelfManagedKafka"),
+        (MSK, {**TOPIC, "TumblingWindowInSeconds": 1}, "TumblingWindowInSeconds is not valid"),
+        (QUEUE, _with({}, BASIC), "type BASIC_AUTH is not valid for SQS"),
+        (QUEUE, _own(None, BASIC), "must not be specified together"),
+    ],
+)
+def test_brokers_and_clusters_are_reached_as_they_want(
+    here: Any, source: str, request_: dict[str, Any], words: str
+) -> None:
+    here.add("orders")
+    request = {name: value for name, value in request_.items() if value is not None}
+    assert words in _refused(here, source, **request).message
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        ((), "'sourceAccessConfigurations'"),
+        (NETWORK[:1], "VPC_SUBNET and VPC_SECURITY_GROUP must be specified together"),
+        (({"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": SECRET},), "An authentication method is required"),
+        (({"Type": "VIRTUAL_HOST", "URI": "/"},), "VIRTUAL_HOST is not valid for Kafka"),
+        (({"Type": "IAM_AUTH", "URI": "a"},), "URI is not valid for IAM_AUTH"),
+        (({"Type": "VPC_SUBNET", "URI": "subnet-1"}, NETWORK[1]), "Invalid URI for VPC_SUBNET: subnet-1"),
+        (({"Type": "IAM_OAUTHBEARER_AUTH"},), "requires OAUTHBEARER_AUDIENCE"),
+        (({"Type": "IAM_AUTH"}, {"Type": "OAUTHBEARER_SCOPE", "URI": "a"}), "requires OAUTHBEARER_AUTH"),
+    ],
+)
+def test_a_kafka_cluster_of_ones_own_is_reached_somehow(here: Any, access: Any, words: str) -> None:
+    here.add("orders")
+    assert words in here.refused("CreateEventSourceMapping", **_own(here, *access)).message
+
+
+def test_what_brokers_and_clusters_have_is_taken_and_shown(here: Any) -> None:
+    here.add("orders")
+    host = {"Type": "VIRTUAL_HOST", "URI": "/shop"}
+    made = [
+        (MQ, _with(BROKER, BASIC, host)),
+        (DOCUMENTS, CHANGES),
+        (MSK, {**_with(TOPIC, SCRAM), "MaximumRetryAttempts": 2, "BisectBatchOnFunctionError": True}),
+    ]
+    for source, wanted in made:
+        assert _create(here, source, **wanted).items() >= wanted.items()
+    own = _own(here, SCRAM, *NETWORK, FunctionResponseTypes=["ReportBatchItemFailures"])
+    shown = here.call("CreateEventSourceMapping", **own)
+    assert shown["SelfManagedEventSource"] == own["SelfManagedEventSource"]
+    assert len(shown["SourceAccessConfigurations"]) == 3
+    here.call(
+        "CreateEventSourceMapping",
+        **_own(
+            here,
+            {"Type": "IAM_OAUTHBEARER_AUTH"},
+            {"Type": "OAUTHBEARER_AUDIENCE", "URI": "a"},
+            Topics=["bills"],
+        ),
+    )
+
+
+def test_a_virtual_host_stays_and_cannot_be_sent_again(here: Any) -> None:
+    here.add("orders")
+    host = {"Type": "VIRTUAL_HOST", "URI": "/shop"}
+    uuid = _create(here, MQ, **_with(BROKER, BASIC, host))["UUID"]
+    refusal = here.refused("UpdateEventSourceMapping", UUID=uuid, SourceAccessConfigurations=[BASIC, host])
+    assert refusal.message == "Invalid parameters: VIRTUAL_HOST"
+    other = {"Type": "BASIC_AUTH", "URI": f"{SECRET}-2"}
+    changed = here.call("UpdateEventSourceMapping", UUID=uuid, SourceAccessConfigurations=[other])
+    assert changed["SourceAccessConfigurations"] == [other, host]
+    assert (
+        "is required"
+        in here.refused("UpdateEventSourceMapping", UUID=uuid, SourceAccessConfigurations=[]).message
+    )
+
+
+def test_one_broker_or_cluster_has_a_mapping_for_each_thing_in_it(here: Any) -> None:
+    here.add("orders")
+    host = {"Type": "VIRTUAL_HOST", "URI": "/shop"}
+    collection = {"DatabaseName": "shop", "CollectionName": "orders"}
+    for source, request in [
+        (MQ, BROKER),
+        (MQ, {**BROKER, "Queues": ["other"]}),
+        (MQ, _with(BROKER, BASIC, host)),
+        (DOCUMENTS, CHANGES),
+        (DOCUMENTS, {**CHANGES, "DocumentDBEventSourceConfig": collection}),
+    ]:
+        _create(here, source, **request)
+        assert _refused(here, source, **request).code == "ResourceConflictException"
+    here.call("CreateEventSourceMapping", **_own(here, SCRAM))
+    here.call("CreateEventSourceMapping", **_own(here, SCRAM, servers=("c:1",)))
+    again = _own(here, SCRAM, servers=("b:1", "a:1"))
+    assert here.refused("CreateEventSourceMapping", **again).code == "ResourceConflictException"

@@ -21,10 +21,14 @@ ARNS = [
     "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
     "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0123456789abcdef0",
     "arn:aws:s3:::acme",
+    "arn:aws:mq:eu-west-1:123456789012:broker:b:b-1",
+    "arn:aws:rds:eu-west-1:123456789012:cluster:docs",
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker-a1b2c3",
 ]
 WORDS = [
     "live", "1", "", " ", "Active", "JSON", "Text", "INFO", "NONE", "LATEST", "AT_TIMESTAMP", "Manual", "*",
     "ssm", "s3.amazonaws.com", "/mnt/a", "Allow", "{}", "\x00", "é",
+    "BASIC_AUTH", "VPC_SUBNET", "IAM_AUTH", "subnet-1", "kafka:9092",
 ]  # fmt: skip
 KEYS = [
     "alias", "rollout", "provisioned-concurrency", "url", "async", "dead-letter", "tracing", "logging",
@@ -37,7 +41,8 @@ INNER = [
     "update", "version-arn", "id", "principal", "source-arn", "organization", "source", "batch-size",
     "batching-window", "starting-position", "starting-timestamp", "max-concurrency", "filters", "topics",
     "queues", "errors", "duration", "duration-percent", "period", "periods", "actions", "statements",
-    "Effect", "Action", "Resource", "type", "kinds", "env",
+    "Effect", "Action", "Resource", "type", "kinds", "env", "servers", "access", "uri", "database",
+    "collection", "full-document",
 ]  # fmt: skip
 
 numbers = st.one_of(
@@ -81,7 +86,10 @@ def within(found: DeploySettings) -> None:
     for source in found.event_sources or ():
         assert 0 <= source.batch_size <= 10_000
         assert 0 <= source.batching_window <= 300
-        assert source.source
+        assert source.source or source.servers
+        assert len(source.access) <= 23
+        assert len(source.servers) <= 10
+        assert all(len(access.uri) <= 220 and access.type for access in source.access)
 
 
 def read(values) -> tuple[Table, DeploySettings | None]:

@@ -24,7 +24,7 @@ FULL = {
     "role": {},
     "file-systems": [{}],
     "permissions": [{}],
-    "event-sources": [{}],
+    "event-sources": [{"access": [{}]}],
     "references": [{}],
 }
 """Every table that there is."""

@@ -17,6 +17,23 @@ DYNAMODB = f"arn:aws:dynamodb:{ACCOUNT}:table/Orders/stream/2026-11-25T00:00:00.
 MSK = f"arn:aws:kafka:{ACCOUNT}:cluster/c/0123-4567"
 MQ = f"arn:aws:mq:{ACCOUNT}:broker:b:b-0123"
 DOCUMENTS = f"arn:aws:rds:{ACCOUNT}:cluster:docs"
+SECRET = f"arn:aws:secretsmanager:{ACCOUNT}:secret:broker-a1b2c3"
+
+
+def ways(*pairs: str) -> str:
+    """The `access` of types and, after a space, their URIs."""
+    tables = []
+    for pair in pairs:
+        type_, _, uri = pair.partition(" ")
+        tables.append(f"{{ type = '{type_}'" + (f", uri = '{uri}' }}" if uri else " }"))
+    return f"access = [{', '.join(tables)}]"
+
+
+BASIC = ways(f"BASIC_AUTH {SECRET}")
+OWN = "servers = ['kafka-1.example.com:9092']\ntopics = ['orders']\nstarting-position = 'LATEST'\n"
+NETWORK = ("VPC_SUBNET subnet-1", "VPC_SUBNET subnet:subnet-2", "VPC_SECURITY_GROUP sg-1")
+OF_MQ = f"queues = ['orders']\n{BASIC}"
+OF_DOCUMENTS = f"starting-position = 'LATEST'\ndatabase = 'shop'\n{BASIC}"
 
 
 S3_FILES = f"arn:aws:s3files:{ACCOUNT}:file-system/fs-0123456789abcdef0/access-point/fsap-0123456789abcdef0"
@@ -229,15 +246,107 @@ def test_ids_of_permissions_are_unique(mistakes):
         (DYNAMODB, f"starting-position = 'LATEST'\non-failure = '{BUCKET}'"),
         (MSK, "topics = ['orders']\nconsumer-group = 'g'\nstarting-position = 'LATEST'"),
         (MSK, "starting-position = 'LATEST'\ntopics = ['orders']\non-failure = 'kafka://dead'"),
-        (MQ, "queues = ['orders']\nbatching-window = 300"),
-        (DOCUMENTS, "starting-position = 'LATEST'"),
-        (None, "topics = ['orders']\nstarting-position = 'LATEST'"),
+        (MSK, f"starting-position = 'LATEST'\ntopics = ['orders']\n{ways(f'SASL_SCRAM_512_AUTH {SECRET}')}"),
+        (MQ, f"{OF_MQ}\nbatching-window = 300"),
+        (MQ, f"queues = ['orders']\n{ways(f'BASIC_AUTH {SECRET}', 'VIRTUAL_HOST /shop')}"),
+        (DOCUMENTS, OF_DOCUMENTS),
+        (DOCUMENTS, f"{OF_DOCUMENTS}\ncollection = 'orders.open'\nfull-document = 'UpdateLookup'"),
+        (None, OWN + ways(*NETWORK)),
+        (None, OWN + ways(*NETWORK, f"SASL_SCRAM_256_AUTH {SECRET}", f"SERVER_ROOT_CA_CERTIFICATE {SECRET}")),
+        (None, OWN + ways("IAM_AUTH")),
+        (None, OWN + ways(f"OAUTHBEARER_AUTH {SECRET}", "OAUTHBEARER_SCOPE read", "OAUTHBEARER_AUDIENCE a")),
+        (None, OWN + ways("IAM_OAUTHBEARER_AUTH", "OAUTHBEARER_AUDIENCE a")),
     ],
-)
+)  # fmt: skip
 def test_what_each_kind_of_source_takes(settings, source, text):
     written = f"source = '{source}'\n" if source else ""
     (found,) = settings(f"[[deploy.event-sources]]\n{written}{text}\n").event_sources
-    assert (found.source, found.topics) == ((source, found.topics) if source else ("orders", ()))
+    assert found.source == (source or "")
+    assert bool(found.servers) is not bool(source)
+
+
+def test_subnets_and_groups_are_given_as_lambda_wants_them(settings):
+    (found,) = settings(f"[[deploy.event-sources]]\n{OWN}{ways(*NETWORK)}\n").event_sources
+    uris = [access.uri for access in found.access]
+    assert uris == ["subnet:subnet-1", "subnet:subnet-2", "security_group:sg-1"]
+
+
+def test_access_is_a_list_of_tables_with_their_own_lines(mistakes):
+    text = f"[[deploy.event-sources]]\nsource = '{MQ}'\nqueues = ['a']\n"
+    (finding,) = mistakes(text + "[[deploy.event-sources.access]]\ntype = 'BASIC_AUTH'\nuri = 'hunter2'\n")
+    assert finding.line == 6
+    assert "event-sources[0].access[0].uri must be the ARN of a secret" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "words"),
+    [
+        (QUEUE, BASIC, "access is nothing for a SQS queue"),
+        (QUEUE, "servers = ['a:1']", "servers is nothing for a SQS queue"),
+        (MSK, "servers = ['a:1']", "servers is nothing for a MSK cluster"),
+        (MQ, "database = 'a'", "database is nothing for a broker of Amazon MQ"),
+        (MQ, "queues = ['q']", "has no access, which a broker of Amazon MQ needs"),
+        (MQ, "access = []", "has no BASIC_AUTH, which a broker of Amazon MQ needs"),
+        (MQ, ways("VIRTUAL_HOST /"), "has no BASIC_AUTH"),
+        (MQ, ways(f"BASIC_AUTH {SECRET}", f"BASIC_AUTH {SECRET}2"), "holds BASIC_AUTH 2 times"),
+        (MQ, ways("BASIC_AUTH"), "access[0] has no uri"),
+        (MQ, "access = [{}]", "access[0] has no type"),
+        (MQ, "access = 'secret'", "must be a list of tables"),
+        (MQ, ways(f"PLAIN {SECRET}"), 'access[0].type must be "BASIC_AUTH", '),
+        (MQ, ways(f"BASIC_AUTH {QUEUE}"), "the ARN of a secret"),
+        (MQ, ways(f"BASIC_AUTH {SECRET}{'a' * 200}"), "of at most 200 characters"),
+        (MQ, ways("VPC_SUBNET subnet-1"), "is VPC_SUBNET, which is nothing for a broker of Amazon MQ"),
+        (MQ, "access = [{ type = 'BASIC_AUTH', secret = 'x' }]", "access[0].secret is not a setting"),
+        (MQ, ways("VIRTUAL_HOST a;b"), "1 to 200 letters"),
+        (MQ, f"access = {'[' + '{},' * 24 + ']'}", "must not hold more than 23"),
+        (MSK, ways(f"BASIC_AUTH {SECRET}"), "is BASIC_AUTH, which is nothing for a MSK cluster"),
+        (
+            MSK,
+            ways(f"SASL_SCRAM_512_AUTH {SECRET}", f"CLIENT_CERTIFICATE_TLS_AUTH {SECRET}"),
+            "one way to log in, not CLIENT_CERTIFICATE_TLS_AUTH and SASL_SCRAM_512_AUTH",
+        ),
+        (DOCUMENTS, "starting-position = 'LATEST'", "has no database"),
+        (DOCUMENTS, "starting-position = 'LATEST'", "has no access"),
+        (DOCUMENTS, "database = 'a.b'", "the name of a database"),
+        (DOCUMENTS, f"database = '{'a' * 64}'", "the name of a database"),
+        (DOCUMENTS, "collection = 'system.users'", "the name of a collection"),
+        (DOCUMENTS, "collection = 'a$b'", "the name of a collection"),
+        (DOCUMENTS, f"collection = '{'a' * 58}'", "the name of a collection"),
+        (DOCUMENTS, "full-document = 'All'", 'must be "UpdateLookup" or "Default"'),
+        (None, "servers = ['a:1']", "has no topics"),
+        (None, "topics = ['a']", "has no servers"),
+        (None, "servers = []", "must hold a server"),
+        (None, "servers = ['a']", "a server and its port"),
+        (None, "servers = ['-a:1']", "a server and its port"),
+        (None, f"servers = ['{'a' * 300}:1']", "a server and its port"),
+        (None, "servers = ['a:1', 'a:1']", "holds a server twice"),
+        (None, f"servers = {[f'a{n}:1' for n in range(11)]}", "at most 10 of servers"),
+        (None, OWN, "has no access"),
+        (None, OWN + "access = []", "neither a way to log in nor a VPC"),
+        (None, OWN + ways(f"SERVER_ROOT_CA_CERTIFICATE {SECRET}"), "neither a way to log in nor a VPC"),
+        (None, OWN + ways("VPC_SUBNET subnet-1", "IAM_AUTH"), "and VPC_SECURITY_GROUP, or neither"),
+        (None, OWN + ways("VPC_SUBNET sg-1"), "the id of a subnet"),
+        (None, OWN + ways("VPC_SECURITY_GROUP subnet-1"), "the id of a security group"),
+        (None, OWN + ways("VIRTUAL_HOST /"), "is VIRTUAL_HOST, which is nothing for a Kafka cluster"),
+        (None, OWN + ways(f"IAM_AUTH {SECRET}"), "uri is not for IAM_AUTH"),
+        (None, OWN + ways("IAM_OAUTHBEARER_AUTH"), "has no OAUTHBEARER_AUDIENCE"),
+        (None, OWN + ways("IAM_AUTH", "OAUTHBEARER_SCOPE a"), "goes with OAUTHBEARER_AUTH only"),
+        (
+            None,
+            OWN + ways("IAM_OAUTHBEARER_AUTH", "OAUTHBEARER_AUDIENCE a", "OAUTHBEARER_SCOPE a"),
+            "holds OAUTHBEARER_SCOPE, which goes with OAUTHBEARER_AUTH only",
+        ),
+        (
+            MQ,
+            f"queues = ['q']\n{BASIC.replace('eu-west-1', 'us-east-1')}",
+            "event-sources[0].access[0].uri is in us-east-1, and the function in eu-west-1",
+        ),
+    ],
+)  # fmt: skip
+def test_what_brokers_and_clusters_do_not_take(mistakes, source, text, words):
+    written = f"source = '{source}'\n" if source else ""
+    findings = mistakes(f"[[deploy.event-sources]]\n{written}{text}\n")
+    assert any(words in finding.message for finding in findings), [f.message for f in findings]
 
 
 @pytest.mark.parametrize(
@@ -286,6 +395,7 @@ def test_what_each_kind_of_source_takes(settings, source, text):
         (None, "topics = ['a']", "has no starting-position"),
         (MSK, "topics = ['a', 'b']", "exactly 1"),
         (MSK, "topics = []", "exactly 1"),
+        (MSK, "topics = ['a']", "of 2 to 249 characters"),
         (MSK, "topics = ['a']\ntumbling-window = 1", "tumbling-window is nothing"),
         (MQ, "", "has no queues"),
         (MQ, "queues = ['q']\nreport-batch-item-failures = true", "is nothing for a broker of Amazon MQ"),
@@ -304,11 +414,40 @@ def test_what_a_kind_of_source_does_not_take(mistakes, source, text, words):
 
 
 def test_an_event_source_is_written_once(mistakes):
-    (finding,) = mistakes(f"[[deploy.event-sources]]\nsource = '{QUEUE}'\n" * 2)
-    assert (finding.line, finding.message) == (
-        3,
-        "event-sources[1] is the same event source as one before it",
-    )
+    findings = mistakes(f"[[deploy.event-sources]]\nsource = '{QUEUE}'\n" * 3)
+    assert [(finding.line, finding.message) for finding in findings] == [
+        (1, "event-sources[0] is written again as event-sources[1]"),
+        (3, "event-sources[1] is the same event source as event-sources[0]"),
+        (5, "event-sources[2] is the same event source as event-sources[0]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "other"),
+    [
+        (MSK, "starting-position = 'LATEST'\ntopics = ['NAME-1']", "b"),
+        (MQ, f"queues = ['NAME']\n{BASIC}", "b"),
+        (MQ, f"queues = ['q']\n{ways(f'BASIC_AUTH {SECRET}', 'VIRTUAL_HOST /NAME')}", ""),
+        (DOCUMENTS, f"{OF_DOCUMENTS}\ncollection = 'NAME'", "b"),
+        (DOCUMENTS, OF_DOCUMENTS.replace("shop", "NAME"), "b"),
+        (None, OWN.replace("kafka-1", "NAME") + ways("IAM_AUTH"), "b"),
+    ],
+)
+def test_one_source_gives_several_things(settings, mistakes, source, text, other):
+    one = "[[deploy.event-sources]]\n" + (f"source = '{source}'\n" if source else "") + text + "\n"
+    both = one.replace("NAME", "a") + one.replace("NAME", other)
+    assert len(settings(both).event_sources) == 2
+    assert len(mistakes(one.replace("NAME", "a") * 2)) == 2
+
+
+def test_servers_count_in_any_order_and_a_virtual_host_has_a_name_of_its_own(mistakes):
+    own = f"[[deploy.event-sources]]\n{OWN}{ways('IAM_AUTH')}\n"
+    servers = "['a:1', 'b:1']", "['b:1', 'a:1']"
+    text = "".join(own.replace("['kafka-1.example.com:9092']", one) for one in servers)
+    assert len(mistakes(text)) == 2
+    broker = f"[[deploy.event-sources]]\nsource = '{MQ}'\nqueues = ['q']\n"
+    text = broker + BASIC + "\n" + broker + ways(f"BASIC_AUTH {SECRET}", "VIRTUAL_HOST /") + "\n"
+    assert len(mistakes(text)) == 2
 
 
 @pytest.mark.parametrize(

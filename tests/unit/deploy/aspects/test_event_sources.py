@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,40 @@ from planton_build.deploy.change import Change
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.emulator.serve import Emulator
 from planton_build.errors import DeployConflict, FunctionFailed
-from planton_build.settings.model import EventSource
+from planton_build.settings.model import EventSource, SourceAccess
 
 SOURCES = EventSourcesAspect()
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:jobs"
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
 KAFKA = "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker-a1b2c3"
+BASIC = SourceAccess("BASIC_AUTH", SECRET)
+SCRAM = SourceAccess("SASL_SCRAM_512_AUTH", SECRET)
+HOST = SourceAccess("VIRTUAL_HOST", "/shop")
+NETWORK = (
+    SourceAccess("VPC_SUBNET", "subnet:subnet-1"),
+    SourceAccess("VPC_SECURITY_GROUP", "security_group:sg-1"),
+)
+BROKER = EventSource(
+    "arn:aws:mq:eu-west-1:123456789012:broker:b:b-1", queues=("orders",), access=(BASIC, HOST)
+)
+CHANGES = EventSource(
+    "arn:aws:rds:eu-west-1:123456789012:cluster:docs",
+    starting_position="LATEST",
+    database="shop",
+    collection="orders",
+    full_document="UpdateLookup",
+    access=(BASIC,),
+)
+OWN = EventSource(
+    "",
+    servers=("b.example.com:9092", "a.example.com:9092"),
+    topics=("orders",),
+    starting_position="TRIM_HORIZON",
+    consumer_group="billing",
+    access=(SCRAM, *NETWORK),
+)
+MANAGED = EventSource(KAFKA, topics=("orders",), starting_position="LATEST", access=(SCRAM,))
 FILTERS = ('{"body": {"a": [1], "b": [2]}}', '{"body": {"c": [3]}}')
 
 
@@ -254,3 +283,170 @@ def test_an_answer_without_sense_is_read(answer: dict[str, Any], wanted: Callabl
     assert found.source.topics == () and found.qualifier == ""
     (state,) = wanted(EventSource(QUEUE))
     assert in_terms_of(found, state) != state
+
+
+ALL = pytest.mark.parametrize(
+    "source", [BROKER, CHANGES, OWN, MANAGED], ids=["mq", "documents", "own", "msk"]
+)
+
+
+@ALL
+def test_what_needs_endpoints_or_secrets_is_made_and_read_back_equal(
+    scope: Scope, wanted: Callable[..., Any], go: Callable[..., None], source: EventSource
+) -> None:
+    state = wanted(source)
+    assert SOURCES.observe(scope, state) is None
+    go("event_sources", scope, None, state, times=2)
+    assert SOURCES.observe(scope, state) == state
+    (listed,) = scope.aws.lambda_().list_event_source_mappings(FunctionName="render:live")[
+        "EventSourceMappings"
+    ]
+    read = read_mapping(listed).source  # as `adopt` reads it
+    assert (read.servers, read.access, read.topics, read.queues) == (
+        source.servers,
+        source.access,
+        source.topics,
+        source.queues,
+    )
+    assert (read.database, read.collection, read.full_document) == (
+        source.database,
+        source.collection,
+        source.full_document,
+    )
+
+
+@ALL
+def test_a_secret_is_changed_and_changed_back_and_the_mapping_removed(
+    emulator: Emulator,
+    scope: Scope,
+    wanted: Callable[..., Any],
+    go: Callable[..., None],
+    source: EventSource,
+) -> None:
+    old = wanted(source)
+    go("event_sources", scope, None, old)
+    (uuid,) = emulator.region().event_sources
+    access = tuple(replace(one, uri=f"{SECRET}-2") if one.uri == SECRET else one for one in source.access)
+    new = wanted(replace(source, access=access))
+    found = SOURCES.observe(scope, new)
+    (change,) = SOURCES.changes(found, new)
+    assert change.field.endswith(".access")
+    assert change.before is not None and SECRET in change.before
+    assert change.after is not None and f"{SECRET}-2" in change.after
+    go("event_sources", scope, found, new)
+    assert SOURCES.observe(scope, new) == new
+    go("event_sources", scope, new, found)
+    assert SOURCES.observe(scope, old) == old
+    assert list(emulator.region().event_sources) == [uuid]
+    go("event_sources", scope, old, None)
+    assert emulator.region().event_sources == {}
+    go("event_sources", scope, None, found)
+    assert SOURCES.observe(scope, old) == old
+
+
+def test_access_and_servers_are_compared_in_any_order(
+    scope: Scope, wanted: Callable[..., Any], go: Callable[..., None]
+) -> None:
+    go("event_sources", scope, None, wanted(OWN))
+    turned = wanted(replace(OWN, servers=OWN.servers[::-1], access=OWN.access[::-1]))
+    assert SOURCES.observe(scope, turned) == turned
+
+
+def test_access_that_is_not_written_is_left_as_it_is(
+    scope: Scope, wanted: Callable[..., Any], go: Callable[..., None]
+) -> None:
+    go("event_sources", scope, None, wanted(MANAGED))
+    bare = wanted(replace(MANAGED, access=()))
+    assert SOURCES.observe(scope, bare) == bare
+
+
+def test_access_that_was_added_is_taken_back(
+    emulator: Emulator, scope: Scope, wanted: Callable[..., Any], go: Callable[..., None]
+) -> None:
+    go("event_sources", scope, None, wanted(replace(MANAGED, access=())))
+    state = wanted(MANAGED)
+    found = SOURCES.observe(scope, state)
+    go("event_sources", scope, found, state)
+    assert SOURCES.observe(scope, state) == state
+    go("event_sources", scope, state, found)
+    (mapping,) = emulator.region().event_sources.values()
+    assert "SourceAccessConfigurations" not in mapping
+
+
+@pytest.mark.parametrize("before", ["", "Default"])
+def test_whole_documents_are_asked_for_and_not_any_more(
+    emulator: Emulator, scope: Scope, wanted: Callable[..., Any], go: Callable[..., None], before: Any
+) -> None:
+    go("event_sources", scope, None, wanted(replace(CHANGES, full_document=before)))
+    left = wanted(replace(CHANGES, full_document="Default"))
+    assert SOURCES.observe(scope, left) == left
+    state = wanted(CHANGES)
+    found = SOURCES.observe(scope, state)
+    (change,) = SOURCES.changes(found, state)
+    assert (change.field, change.after) == ("event_sources.docs.full_document", "UpdateLookup")
+    go("event_sources", scope, found, state)
+    (mapping,) = emulator.region().event_sources.values()
+    config = {"DatabaseName": "shop", "CollectionName": "orders"}
+    assert mapping["DocumentDBEventSourceConfig"] == {**config, "FullDocument": "UpdateLookup"}
+    go("event_sources", scope, state, found)
+    assert mapping["DocumentDBEventSourceConfig"] == {**config, "FullDocument": "Default"}
+
+
+@pytest.mark.parametrize(
+    ("source", "other"),
+    [
+        (BROKER, replace(BROKER, access=(BASIC,))),
+        (CHANGES, replace(CHANGES, collection="")),
+        (CHANGES, replace(CHANGES, database="archive")),
+        (OWN, replace(OWN, servers=OWN.servers[:1])),
+    ],
+    ids=["virtual host", "collection", "database", "servers"],
+)
+def test_what_cannot_be_changed_is_another_mapping(
+    emulator: Emulator,
+    scope: Scope,
+    wanted: Callable[..., Any],
+    go: Callable[..., None],
+    source: EventSource,
+    other: EventSource,
+) -> None:
+    go("event_sources", scope, None, wanted(source))
+    (first,) = emulator.region().event_sources
+    state = wanted(other)
+    found = SOURCES.observe(scope, state)
+    changes = SOURCES.changes(found, state)
+    assert sorted((change.before is None, change.after is None) for change in changes) == [
+        (False, True),
+        (True, False),
+    ]
+    assert len({change.field for change in changes}) == 2
+    go("event_sources", scope, found, state)
+    (second,) = emulator.region().event_sources
+    assert first != second
+    assert SOURCES.observe(scope, state) == state
+    go("event_sources", scope, state, found)
+    assert SOURCES.observe(scope, wanted(source)) == wanted(source)
+
+
+def test_a_virtual_host_of_rabbitmqs_own_needs_no_name(
+    scope: Scope, wanted: Callable[..., Any], go: Callable[..., None]
+) -> None:
+    named = replace(BROKER, access=(BASIC, SourceAccess("VIRTUAL_HOST", "/")))
+    go("event_sources", scope, None, wanted(named))
+    bare = wanted(replace(BROKER, access=(BASIC,)))
+    assert SOURCES.observe(scope, bare) == bare
+
+
+def test_a_cluster_of_ones_own_is_named_by_topic_and_servers(
+    emulator: Emulator, scope: Scope, wanted: Callable[..., Any]
+) -> None:
+    (change,) = SOURCES.changes(None, wanted(OWN))
+    assert change.field == "event_sources.orders"
+    assert change.after is not None and f"access SASL_SCRAM_512_AUTH {SECRET}" in change.after
+    (call,) = SOURCES.calls(scope, None, wanted(OWN))
+    call.send()
+    (mapping,) = emulator.region().event_sources.values()
+    mapping["SourceAccessConfigurations"] = []
+    assert call.settled is not None
+    with pytest.raises(DeployConflict, match=r"the event source orders of b\.example\.com:9092, a\.example"):
+        call.settled()

@@ -25,10 +25,12 @@ from planton_build.settings.model import (
     Logging,
     Permission,
     RuntimeManagement,
+    SourceAccess,
 )
 from planton_build.settings.read import settings_for
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:jobs"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker-a1b2c3"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 FULL = DeploySettings(
     alias="live",
@@ -54,7 +56,33 @@ FULL = DeploySettings(
             "s3", "s3.amazonaws.com", source_arn="arn:aws:s3:::uploads", source_account="123456789012"
         ),
     ),
-    event_sources=(EventSource(ARN, enabled=False, batch_size=5, filters=('{"body": {"a": ["it"]}}',)),),
+    event_sources=(
+        EventSource(ARN, enabled=False, batch_size=5, filters=('{"body": {"a": ["it"]}}',)),
+        EventSource(
+            "arn:aws:mq:eu-west-1:123456789012:broker:b:b-1",
+            queues=("orders",),
+            access=(SourceAccess("BASIC_AUTH", SECRET), SourceAccess("VIRTUAL_HOST", "/shop")),
+        ),
+        EventSource(
+            "arn:aws:rds:eu-west-1:123456789012:cluster:docs",
+            starting_position="LATEST",
+            database="shop",
+            collection="orders",
+            full_document="UpdateLookup",
+            access=(SourceAccess("BASIC_AUTH", SECRET),),
+        ),
+        EventSource(
+            "",
+            servers=("a.example.com:9092", "b.example.com:9092"),
+            topics=("orders",),
+            starting_position="LATEST",
+            access=(
+                SourceAccess("IAM_AUTH"),
+                SourceAccess("VPC_SUBNET", "subnet:subnet-1"),
+                SourceAccess("VPC_SECURITY_GROUP", "security_group:sg-1"),
+            ),
+        ),
+    ),
     alarms=Alarms(2, None, 1, None, 80, 300, 2, (TOPIC,), (TOPIC,)),
     recursion="Allow",
     runtime_management=RuntimeManagement("FunctionUpdate"),

@@ -22,6 +22,7 @@ from planton_build.settings.model import (
     FileSystem,
     Logging,
     RoleSettings,
+    SourceAccess,
 )
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -173,6 +174,67 @@ def test_kafka_topics_and_groups_are_named(manifest: Callable[..., Manifest]) ->
         f"{place}:topic/c/1/orders",
     ]
     assert found["ReachBrokers"]["Resource"] == "*"
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker-a1b2c3"
+SCRAM = SourceAccess("SASL_SCRAM_512_AUTH", SECRET)
+NETWORK = (
+    SourceAccess("VPC_SUBNET", "subnet:subnet-1"),
+    SourceAccess("VPC_SECURITY_GROUP", "security_group:sg-1"),
+)
+
+
+def own(*access: SourceAccess) -> EventSource:
+    return EventSource("", servers=("kafka:9092",), topics=("orders",), access=access)
+
+
+@pytest.mark.parametrize(
+    ("source", "sids"),
+    [
+        (
+            EventSource(
+                "arn:aws:mq:eu-west-1:123456789012:broker:b:b-1",
+                queues=("q",),
+                access=(SourceAccess("BASIC_AUTH", SECRET), SourceAccess("VIRTUAL_HOST", "/shop")),
+            ),
+            ["ReadBrokers", "ReachBrokers", "ReadSecrets"],
+        ),
+        (
+            EventSource(
+                "arn:aws:rds:eu-west-1:123456789012:cluster:docs",
+                database="shop",
+                access=(SourceAccess("BASIC_AUTH", SECRET),),
+            ),
+            ["ReadChanges", "ReachBrokers", "ReadSecrets"],
+        ),
+        (
+            EventSource(
+                "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1", topics=("orders",), access=(SCRAM,)
+            ),
+            ["FindClusters", "ReachBrokers", "ReadSecrets"],
+        ),
+        (own(SCRAM), ["ReadSecrets"]),
+        (own(*NETWORK), ["ReachBrokers"]),
+        (own(SourceAccess("SERVER_ROOT_CA_CERTIFICATE", SECRET), *NETWORK), ["ReachBrokers", "ReadSecrets"]),
+    ],
+    ids=["mq", "documents", "msk", "own", "own in a vpc", "own in a vpc with a certificate"],
+)
+def test_a_secret_is_read_and_a_vpc_reached_where_a_source_wants_it(
+    manifest: Callable[..., Manifest], source: EventSource, sids: list[str]
+) -> None:
+    found = statements(manifest(), log_retention=30, event_sources=(source,))
+    assert list(found) == ["WriteLogs", *sids]
+    if "ReadSecrets" in sids:
+        read = found["ReadSecrets"]
+        assert (read["Action"], read["Resource"]) == ("secretsmanager:GetSecretValue", SECRET)
+    policy = role_policy(desired_state(manifest(), DeploySettings(event_sources=(source,))), ACCOUNT, REGION)
+    assert policy.notes == ()
+
+
+def test_what_a_cluster_asks_of_a_role_that_logs_in_is_not_known(manifest: Callable[..., Manifest]) -> None:
+    desired = desired_state(manifest(), DeploySettings(event_sources=(own(SourceAccess("IAM_AUTH")),)))
+    (note,) = role_policy(desired, ACCOUNT, REGION).notes
+    assert note.startswith("what orders of kafka:9092 asks of a role that logs in by IAM_AUTH is not known")
 
 
 def test_files_are_mounted_through_their_access_point_only(manifest: Callable[..., Manifest]) -> None:
