@@ -46,7 +46,9 @@ _FORMAT = """\
   font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: {char_height}px; line-height: {line_height}px;
 }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, "DejaVu Sans", sans-serif; }}
+.{unique_id}-title {{
+  font-size: 18px; font-weight: bold; font-family: system-ui, "DejaVu Sans", sans-serif;
+}}
 {styles}
 </style>
 <defs>

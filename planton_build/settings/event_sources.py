@@ -194,7 +194,9 @@ def event_source_of(table: Table) -> EventSource:
         report_batch_item_failures=table.get("report-batch-item-failures", switch, False),
         on_failure=table.get("on-failure", arns.record_destination, ""),
         filters=table.get("filters", list_of(_filter, _MAX_FILTERS, "filters"), ()),
-        topics=table.get("topics", _one(matching(_TOPIC, "the name of a topic, of 2 to 249 characters"), "topics"), ()),
+        topics=table.get(
+            "topics", _one(matching(_TOPIC, "the name of a topic, of 2 to 249 characters"), "topics"), ()
+        ),
         queues=table.get("queues", _one(text_of_at_most(1000), "queues"), ()),
         consumer_group=table.get(
             "consumer-group", matching(_CONSUMER_GROUP, "the id of a consumer group"), ""
