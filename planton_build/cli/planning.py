@@ -25,8 +25,12 @@ _ACTORS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "CIRC
 """The variables in which CI systems say for whom a job runs."""
 
 
-def deployable_manifests(paths: Sequence[Path]) -> list[Manifest]:
-    """Read every manifest below some paths that has a code source, all errors at once."""
+def manifests_below(paths: Sequence[Path], *, deployable: bool = False) -> list[Manifest]:
+    """Read every manifest below some paths, all errors at once.
+
+    With `deployable`, one whose code source is missing is an error too. Raises NoFunctionFound when there is
+    none.
+    """
     from planton_build.manifest.load import read_manifests, require_deployable
     from planton_build.project.discovery import find_manifests
 
@@ -35,7 +39,7 @@ def deployable_manifests(paths: Sequence[Path]) -> list[Manifest]:
     for path in find_manifests(list(paths) or [Path()]):
         try:
             found = read_manifests(path)
-            for manifest in found:
+            for manifest in found if deployable else ():
                 require_deployable(manifest)
             manifests += found
         except PlantonError as error:
@@ -51,7 +55,7 @@ def planned(console: Console, paths: Sequence[Path], accounts: Accounts) -> list
     """Plan every function below some paths; a local AWS is given what an account would have."""
     from planton_build.deploy.functions import plan_all
 
-    manifests = deployable_manifests(paths)
+    manifests = manifests_below(paths, deployable=True)
     show_warnings(console, manifests)
     inputs = inputs_for(manifests, accounts, os.environ)
     ready(manifests, accounts)

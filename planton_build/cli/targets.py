@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from planton_build.errors import FunctionUnknown, NoFunctionFound, PlantonError, SeveralErrors
+from planton_build.errors import FunctionUnknown, NoFunctionFound, PlantonError
 
 if TYPE_CHECKING:
     from planton_build.cli.aws import Accounts
@@ -89,7 +89,6 @@ class Chosen:
 
     def plan_of(self) -> PlanOf:
         """Return what plans one function. Raises ConfigInvalid for settings that are wrong."""
-        from planton_build.cli.planning import inputs_for
         from planton_build.deploy.functions import plan_all
 
         # No version is published here, so nothing has to be asked of git.
@@ -100,7 +99,6 @@ class Chosen:
 
     def deployments(self) -> list[Deployment]:
         """Plan every function. Raises NoFunctionFound for one that was only named, and as `plan_all`."""
-        from planton_build.cli.planning import inputs_for
         from planton_build.deploy.functions import plan_all
         from planton_build.manifest.load import require_deployable
         from planton_build.parallel import each
@@ -141,7 +139,7 @@ class Chosen:
 
     def _found(self, functions: Sequence[str]) -> list[Target]:
         paths = [Path(one) for one in functions if _is_path(one)]
-        manifests = _manifests(paths) if paths or not functions else []
+        manifests = manifests_below(paths) if paths or not functions else []
         targets = [self._of(manifest) for manifest in manifests]
         here: list[Manifest] | None = None
         for one in functions:
@@ -171,25 +169,6 @@ class Chosen:
 def _is_path(argument: str) -> bool:
     """Tell whether an argument is a path: one that exists, or could be no name of a function."""
     return Path(argument).exists() or not (_NAME.fullmatch(argument) or _ARN.fullmatch(argument))
-
-
-def _manifests(paths: Sequence[Path]) -> list[Manifest]:
-    """Read every manifest below some paths, all errors at once. Its code source may be missing."""
-    from planton_build.manifest.load import read_manifests
-    from planton_build.project.discovery import find_manifests
-
-    manifests: list[Manifest] = []
-    errors: list[PlantonError] = []
-    for path in find_manifests(list(paths) or [Path()]):
-        try:
-            manifests += read_manifests(path)
-        except PlantonError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
-    if not manifests:
-        raise NoFunctionFound("no AwsLambda manifest is in these files", hint="check `kind:` and the path")
-    return manifests
 
 
 def _manifests_here() -> list[Manifest]:
