@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from planton_build.cli.planning import inputs_for, manifests_below
 from planton_build.errors import FunctionUnknown, NoFunctionFound, PlantonError
 
 if TYPE_CHECKING:
