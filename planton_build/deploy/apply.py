@@ -92,6 +92,7 @@ def apply(
         listener=listener,
         patience=patience or Patience(),
         seen=plan.observed,
+        desired=desired,
         hidden=_secrets(plan),
     )
     for note in plan.notes:

@@ -36,8 +36,10 @@ CONFIGURATION = (
 )
 """The fields that UpdateFunctionConfiguration sets. Architecture is not one: it goes with the code."""
 
-_UNTOLD = frozenset({"arn", "code_sha256", "environment", "image_uri"})
+_UNTOLD = frozenset({"environment", "image_uri"})
 """What not every answer about a function tells."""
+_BESIDE = frozenset({"arn", "code_sha256", "ipv6"})
+"""What is not compared: it is written in more than one way, or goes with something else."""
 
 
 def differing(desired: DesiredFunction, observed: ObservedFunction) -> tuple[str, ...]:
@@ -66,15 +68,27 @@ def _logging(wanted: Logging, found: Logging) -> Logging:
 
 
 def moved(expected: ObservedFunction, seen: ObservedFunction) -> tuple[str, ...]:
-    """Return in which fields a function is not as expected; what either does not tell counts as unchanged."""
-    unknown = (None, "")
-    return tuple(
+    """Return in which fields a function is not as expected; what either does not tell counts as unchanged.
+
+    Code is compared by Lambda's own hash, which all answers have; the digest of an image only some tell.
+    """
+    hashes = (expected.code_hash, seen.code_hash)
+    code = () if "" in hashes or hashes[0] == hashes[1] else ("code_sha256",)
+    return code + tuple(
         field.name
         for field in fields(expected)
         if field.compare
+        and field.name not in _BESIDE
         and (was := getattr(expected, field.name)) != (now := getattr(seen, field.name))
-        and not (field.name in _UNTOLD and (was in unknown or now in unknown))
+        and not (field.name in _UNTOLD and (was in (None, "") or now in (None, "")))
     )
+
+
+def fulfilled(name: str, desired: DesiredFunction, seen: ObservedFunction) -> bool:
+    """Tell whether a field that `moved` names is managed and as desired."""
+    if name in ("code_sha256", "image_uri"):
+        return same_code(desired, seen)
+    return getattr(desired, name, None) is not None and fits(name, desired, seen)
 
 
 def serves(desired: DesiredFunction, version: ObservedFunction) -> bool:

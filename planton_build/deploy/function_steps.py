@@ -47,6 +47,7 @@ def _adopt(run: Run, desired: DesiredFunction) -> None:
     if seen is None:  # pragma: no cover - settle raises for a function that is not there
         return
     others = [change.field for change in code_changes(desired, seen, [])]
+    run.expected = seen
     fields = [*differing(desired, seen), *others]
     if seen.package != desired.package:
         fields.append("package")

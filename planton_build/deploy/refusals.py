@@ -5,6 +5,7 @@ The texts are Lambda's own; where several refusals share a code, only the text t
 
 from __future__ import annotations
 
+import math
 import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +51,6 @@ _THROTTLED: Final = frozenset(
     {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
 )
 """What AWS's services call throttling. botocore tries again a few times; what arrives here outlasted that."""
-_LONGEST_WAIT = 60.0
 
 _HINTS: Final = (
     (
@@ -172,9 +172,10 @@ def retry_after(error: ClientError) -> float:
     headers = metadata.get("HTTPHeaders") or {}
     given: Any = error.response.get("retryAfterSeconds") or headers.get("retry-after")
     try:
-        return min(max(float(given or 0), 0.0), _LONGEST_WAIT)
+        seconds = float(given or 0)
     except (TypeError, ValueError):
         return 0.0
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def hint_for(error: ClientError) -> str | None:

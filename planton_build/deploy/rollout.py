@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from planton_build.deploy.aspects.reading import mappings
 from planton_build.deploy.desired import DesiredFunction
 from planton_build.deploy.failures import failed, timed_out
 from planton_build.deploy.invocation import invoke_deployed
@@ -18,6 +20,8 @@ from planton_build.errors import DeployConflict, DeployRefused, RolloutFailed, S
 from planton_build.events import Note
 from planton_build.publish.aws_errors import explained
 
+_NOT_TOLD = ("Forbidden", "InternalError")
+"""What CloudWatch says of a metric that it has not read (API reference, `MetricDataResult.StatusCode`)."""
 _LOG_LINES = 12
 _PAYLOAD = 500
 """How many characters of an answer are told."""
@@ -80,7 +84,9 @@ def smoke_test(run: Run, version: str, event: bytes) -> None:
 
     Raises SmokeTestFailed with the end of the log, or what `invoke_deployed` raises.
     """
-    answer = invoke_deployed(run.name, event, run.aws, run.region, qualifier=version)
+    # The answer is read from the connection, which may break then.
+    with explained(f"invoking {run.name}", otherwise=DeployRefused):
+        answer = invoke_deployed(run.name, event, run.aws, run.region, qualifier=version)
     if answer.error is None:
         return
     # What a function logs and answers may well hold its environment.
@@ -190,7 +196,7 @@ class AliasMover:
         answer = self._run.send(doing, send, reached=reached)
         self._now = wanted
         if answer is not None:
-            self._revision = answer.get("RevisionId") or None
+            self._revision = _revision(answer)
 
     def _arriving(self, found: tuple[str, dict[str, float]], wanted: tuple[str, dict[str, float]]) -> bool:
         """Tell whether Lambda is moving a provisioned alias: it keeps the former version by weights."""
@@ -202,8 +208,13 @@ class AliasMover:
         if found is None:
             self._revision = None
             return None
-        self._revision = found.get("RevisionId") or None
+        self._revision = _revision(found)
         return str(found.get("FunctionVersion")), weights_of(found)
+
+
+def _revision(answer: Mapping[str, Any]) -> str | None:
+    revision = answer.get("RevisionId")
+    return revision if isinstance(revision, str) and revision else None
 
 
 def _watch(run: Run, alias: str, version: str, share: int, seconds: int, allowed: int) -> None:
@@ -252,11 +263,14 @@ def failures_since(run: Run, alias: str, version: str, since: datetime) -> dict[
     end = datetime.now(UTC) + timedelta(minutes=1)
     with explained(f"reading the metrics of {run.name}", otherwise=DeployRefused, resource=run.name):
         answer = client.get_metric_data(MetricDataQueries=queries, StartTime=start, EndTime=end)
-    return {name: _sum(answer, name.lower()) for name in _METRICS}
+    return {name: _sum(run, answer, name) for name in _METRICS}
 
 
-def _sum(answer: Mapping[str, Any], name: str) -> int:
-    results = answer.get("MetricDataResults")
-    found = [one for one in results if isinstance(one, Mapping)] if isinstance(results, list) else []
-    values = [value for one in found if one.get("Id") == name for value in one.get("Values") or ()]
-    return round(sum(value for value in values if isinstance(value, int | float)))
+def _sum(run: Run, answer: Mapping[str, Any], name: str) -> int:
+    """Add up a metric. Without any data CloudWatch answers an empty list; no list at all is no good news."""
+    found = [one for one in mappings(answer, "MetricDataResults") if one.get("Id") == name.lower()]
+    lists = [one.get("Values") for one in found if one.get("StatusCode") not in _NOT_TOLD]
+    if not lists or not all(isinstance(values, list) for values in lists):
+        raise DeployRefused(f"CloudWatch does not tell the {name} of {run.name}", hint="deploy again later")
+    numbers = [value for values in lists for value in values or () if isinstance(value, int | float)]
+    return round(sum(value for value in numbers if math.isfinite(value)))

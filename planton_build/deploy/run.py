@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from planton_build.deploy.differences import moved
+from planton_build.deploy.desired import DesiredFunction
+from planton_build.deploy.differences import fulfilled, moved
 from planton_build.deploy.failures import failed, never_gone, timed_out
 from planton_build.deploy.observed import ObservedFunction, observe, read_answer
 from planton_build.deploy.patience import Patience, Tries
@@ -34,7 +35,8 @@ neither as wanted nor as it was."""
 class Run:
     """One deployment of one function under way. `calls` counts what was sent, refused calls included.
 
-    `expected` is what the function has to be as long as nobody else changes it, None where that is not known.
+    `expected` is what the function has to be as long as nobody else changes it, `desired` what it is to
+    become; None where that is not known.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Run:
         listener: Listener,
         patience: Patience,
         seen: ObservedFunction | None = None,
+        desired: DesiredFunction | None = None,
         hidden: Collection[str] = (),
     ) -> None:
         self.name = name
@@ -55,6 +58,7 @@ class Run:
         self.patience = patience
         self.seen = seen
         self.expected = seen
+        self.desired = desired
         self.calls = 0
         self.changed = False
         self.fresh = False
@@ -134,17 +138,20 @@ class Run:
     ) -> bool:
         """Wait for the update in progress, and tell whether it was the very change that `done` recognises.
 
-        That change is one of `fields` and of nothing else, but for IPv6, which goes with the VPC. If it was
-        not, it may be sent again only when the function is, in the end, what it was before.
+        That change is one of `fields` and of nothing else. If it was not, it may be sent again only when the
+        function is, in the end, what it was before, or nearer to what is desired.
         """
         before = self.seen
         self.settle(ours=False)
         if before is None or self.seen is None or self.seen == before:
             return False
-        if done is not None and done(self.seen) and set(moved(before, self.seen)) <= {*fields, "ipv6"}:
+        strange = self._strange(before, self.seen)
+        if done is not None and done(self.seen) and set(strange) <= set(fields):
             self.expected = self.seen
             return True
-        raise self.conflict(moved(before, self.seen))
+        if not strange:
+            return False
+        raise self.conflict(strange)
 
     def conflict(self, fields: Collection[str]) -> DeployConflict:
         """Return the error for fields that somebody else has changed."""
@@ -167,8 +174,15 @@ class Run:
         """
         if self.expected is None or self.seen is None:
             return
-        if fields := moved(self.expected, self.seen):
-            raise self.conflict(fields)
+        if strange := self._strange(self.expected, self.seen):
+            raise self.conflict(strange)
+
+    def _strange(self, expected: ObservedFunction, seen: ObservedFunction) -> tuple[str, ...]:
+        """Return what is neither as expected nor as desired: the same may be deployed twice at once."""
+        changed, desired = moved(expected, seen), self.desired
+        return (
+            changed if desired is None else tuple(one for one in changed if not fulfilled(one, desired, seen))
+        )
 
     def settle(self, *, ours: bool, fresh: bool = False) -> None:
         """Poll until the function is at rest, and remember what it is then.

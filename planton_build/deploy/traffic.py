@@ -44,7 +44,7 @@ def observe_alias(function: str, alias: str, aws: Aws, region: str | None) -> Ob
     if found is None:
         return None
     version = str(found.get("FunctionVersion") or "")
-    serving = observe(function, aws, region, qualifier=version)
+    serving = observe(function, aws, region, qualifier=version) if version else None
     if serving is None:
         raise DeployRefused(
             f"the alias {alias} of {function} names version {version or '?'}, which is not there",

@@ -79,7 +79,7 @@ def undo(
         return Report(done, (), tuple((label(step), why) for step in begun if _undoable(step)))
     undone: list[str] = []
     left: list[tuple[str, str]] = []
-    run.expected = None
+    run.expected = run.desired = None
     for step in reversed([step for step in begun if _undoable(step)]):
         # A step that failed may have been taken in part, unless it was somebody else who stopped it.
         whole = step is not begun[-1] or isinstance(error, DeployConflict)

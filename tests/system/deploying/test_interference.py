@@ -7,6 +7,7 @@ well. What the alias serves is the old version or the planned one, never one wit
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from planton_build.emulator.faults import CHANGING
-from planton_build.errors import DeployConflict, DeployRefused, PlantonError
+from planton_build.errors import DeployConflict, DeployRefused, PlantonError, SmokeTestFailed
 
 SETTINGS = """
 [deploy]
@@ -252,3 +253,102 @@ def test_what_undoes_an_update_minds_the_revision_too(account: Any) -> None:
         calls = account.emulator.calls.named(name)
         assert len(calls) == 2
         assert all(call.request.get("RevisionId") for call in calls), name
+
+
+@pytest.mark.parametrize(
+    ("operation", "change"),
+    [
+        ("UpdateFunctionConfiguration", {"Timeout": 77}),
+        ("UpdateFunctionConfiguration", {"MemorySize": 1024}),
+        ("UpdateFunctionCode", {"Timeout": 77}),
+        ("PublishVersion", {"Timeout": 77}),
+    ],
+)
+def test_a_lost_answer_does_not_hide_what_somebody_else_changes_at_that_moment(
+    account: Any, operation: str, change: dict[str, Any]
+) -> None:
+    planned = prepared(account)
+    old = served(account)
+    client = account.aws.lambda_()
+    account.emulator.faults.lose(operation)
+    account.emulator.faults.after(
+        operation, lambda: client.update_function_configuration(FunctionName="orders", **change)
+    )
+    with pytest.raises(DeployConflict, match="somebody else changed"):
+        account.apply(planned)
+    now = account.configuration()
+    assert {name: now[name] for name in change} == change
+    assert served(account) == old
+
+
+def test_what_somebody_changed_before_a_deletion_saves_the_function(account: Any) -> None:
+    account.write(key=account.upload("one"))
+    account.apply()
+    account.emulator.behaviour.strict_world = False
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/acme/orders@sha256:" + "ab" * 32
+    account.aws.ecr().create_repository(repositoryName="acme/orders")
+    account.aws.ecr().put_image(
+        repositoryName="acme/orders",
+        imageManifest='{"config": {"digest": "sha256:00"}, "layers": []}',
+        imageManifestMediaType="application/vnd.oci.image.manifest.v1+json",
+        imageDigest=image.partition("@")[2],
+    )
+    account.write(key="", codeSourceType="CODE_SOURCE_TYPE_IMAGE", s3=None, imageUri=image)
+    planned = account.plan()
+    account.aws.lambda_().update_function_configuration(FunctionName="orders", Timeout=77)
+    with pytest.raises(DeployConflict, match="was not deleted"):
+        account.apply(planned, replacing=True)
+    assert account.configuration()["Timeout"] == 77
+
+
+def attempt(account: Any, plans: list[Any], barrier: threading.Barrier, errors: list[Exception]) -> None:
+    barrier.wait()
+    try:
+        account.apply(plans)
+    except PlantonError as error:
+        errors.append(error)
+
+
+@pytest.mark.parametrize("reads", [0, 1, 3])
+def test_the_same_deployment_twice_at_once_serves_the_old_or_the_new_and_converges(
+    fresh: Callable[[Path], Any], tmp_path: Path, reads: int
+) -> None:
+    """Such as two runs of a pipeline for one commit."""
+    for _ in range(3):
+        account = fresh(tmp_path / "functions")
+        planned = [prepared(account), account.plan()]
+        old = served(account)
+        account.emulator.behaviour.reads = reads
+        barrier = threading.Barrier(2)
+        errors: list[Exception] = []
+
+        threads = [
+            threading.Thread(target=attempt, args=(account, plans, barrier, errors)) for plans in planned
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [error for error in errors if not isinstance(error, DeployConflict)] == []
+        assert len(errors) < 2, errors
+        meanwhile = served(account)
+        account.apply()
+        assert meanwhile in (old, served(account))
+        account.emulator.behaviour.reads = 0
+        account.converged()
+
+
+def test_what_somebody_deploys_while_we_undo_is_left_alone_and_told(account: Any) -> None:
+    """Also when it is the very code that failed here."""
+    planned = prepared(account)
+    client, key = account.aws.lambda_(), account.upload("new")
+    account.emulator.scripted.answer("orders", b"{}", error="Unhandled")
+    account.emulator.faults.before(
+        "UpdateFunctionConfiguration",
+        lambda: client.update_function_code(FunctionName="orders", S3Bucket="artifacts", S3Key=key),
+        nth=2,
+    )
+    with pytest.raises(SmokeTestFailed, match=r"not undone: configure .somebody else changed the function"):
+        account.apply(planned)
+    now = account.configuration()
+    assert (now["CodeSha256"], now["MemorySize"]) == (account.configuration(qualifier="2")["CodeSha256"], 256)

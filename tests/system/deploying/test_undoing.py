@@ -1,4 +1,4 @@
-"""A step fails: what was done before it is undone, exactly, or it is told why not. Nothing secret is ever told."""
+"""A step fails: what was done before it is undone, exactly, or it is told why not. Secrets are never told."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NEW = {
     "retries": 0, "batch": 9, "errors": 3,
 }  # fmt: skip
 LIVE = '[deploy]\nalias = "live"\n'
-CANARY = {"old": "canary-of-old-\\n\"quoted\"-line", "new": "canary-of-new-\\n\"quoted\"-line"}
+CANARY = {"old": 'canary-of-old-\\n"quoted"-line', "new": 'canary-of-new-\\n"quoted"-line'}
 NOWHERE = ("canary-of-old", "canary-of-new")
 
 
@@ -150,8 +150,21 @@ def test_a_refusal_of_any_call_brings_everything_back_exactly(prepared: Prepared
         ]
         text = told(raised.value) + repr(account.events) + repr(planned)
         wrong += [f"{nth} {operation}: tells {secret}" for secret in NOWHERE if secret in text]
-        wrong += [f"{nth} {operation}: {raised.value.message}"] if "not undone" in raised.value.message else []
+        wrong += (
+            [f"{nth} {operation}: {raised.value.message}"] if "not undone" in raised.value.message else []
+        )
     assert wrong == []
+
+
+def test_traffic_goes_back_first_and_then_what_it_relied_on(prepared: Prepared) -> None:
+    account, planned = prepared()
+    account.emulator.faults.error("PutFunctionEventInvokeConfig", "AccessDeniedException", 403, "no")
+    with pytest.raises(AccessDenied, match="undone: traffic, concurrency, code, configure, "):
+        account.apply(planned)
+    calls = changing(account)
+    undoing = calls[calls.index("PutFunctionEventInvokeConfig") + 1 :]
+    wanted = ["UpdateAlias", "PutFunctionConcurrency", "UpdateFunctionCode", "UpdateFunctionConfiguration"]
+    assert [one for one in undoing if one in wanted] == wanted
 
 
 def test_what_cannot_be_undone_is_told_with_the_reason_and_a_rerun_ends_it(prepared: Prepared) -> None:
@@ -196,7 +209,9 @@ def test_secrets_are_in_no_plan_and_no_saved_plan(prepared: Prepared, tmp_path: 
 
 def test_a_smoke_test_tells_the_end_of_the_log_without_the_environment(prepared: Prepared) -> None:
     account, planned = prepared()
-    log = "\n".join(["x" * 200] * 8 + [CANARY["new"], json.dumps(CANARY), repr(CANARY), "KeyError: the reason"])
+    log = "\n".join(
+        ["x" * 200] * 8 + [CANARY["new"], json.dumps(CANARY), repr(CANARY), "KeyError: the reason"]
+    )
     account.emulator.scripted.answer(
         "orders", json.dumps({"errorMessage": CANARY["new"]}).encode(), log=log, error="Unhandled"
     )
@@ -253,6 +268,29 @@ def test_a_version_that_fails_leaves_the_alias_and_the_function_as_they_were(acc
     assert account.configuration()["MemorySize"] == 128
 
 
+@pytest.mark.parametrize("step", ["UpdateFunctionConfiguration", "UpdateFunctionCode"])
+@pytest.mark.parametrize("reads", [0, 4])
+def test_an_update_that_lambda_cannot_carry_out_goes_no_further(account: Any, step: str, reads: int) -> None:
+    account.write(key=account.upload("one"), settings=LIVE)
+    account.apply()
+    account.write(key=account.upload("two"), memoryMb="256", settings=LIVE)
+    account.emulator.behaviour.reads = reads
+    failures = account.emulator.behaviour.failures
+    account.emulator.faults.before(step, lambda: failures.update(orders=("InvalidRuntime", "no such")))
+    account.emulator.calls.clear()
+    with pytest.raises(FunctionFailed, match="no such") as raised:
+        account.apply()
+    sent = account.changing()
+    assert "PublishVersion" not in sent
+    assert sent.count("UpdateFunctionCode") == (2 if step == "UpdateFunctionCode" else 0)
+    assert "undone: " in raised.value.message
+    assert account.configuration()["LastUpdateStatus"] == "Successful"
+    assert account.configuration()["MemorySize"] == 128
+    assert account.configuration(qualifier="live")["Version"] == "1"
+    account.apply()
+    account.converged()
+
+
 def test_a_version_that_is_pending_for_long_is_waited_for_before_the_alias_moves(account: Any) -> None:
     settings = '[deploy]\nalias = "live"\nsnap-start = true\n'
     account.write(key=account.upload("one"), settings=settings)
@@ -260,7 +298,9 @@ def test_a_version_that_is_pending_for_long_is_waited_for_before_the_alias_moves
     account.write(key=account.upload("two"), settings=settings)
     account.emulator.behaviour.reads = 9
     seen = []
-    account.emulator.faults.before("UpdateAlias", lambda: seen.append(account.configuration(qualifier="2")["State"]))
+    account.emulator.faults.before(
+        "UpdateAlias", lambda: seen.append(account.configuration(qualifier="2")["State"])
+    )
     account.apply()
     assert seen == ["Active"]
     assert account.configuration(qualifier="live")["Version"] == "2"
@@ -353,6 +393,21 @@ def test_weights_that_somebody_gave_come_back_when_a_deployment_fails(account: A
     ]  # fmt: skip
 
 
+def test_weights_that_somebody_gave_are_a_difference_even_if_nothing_else_is(account: Any) -> None:
+    client = account.aws.lambda_()
+    for text in ("one", "two"):
+        account.write(key=account.upload(text), settings=LIVE)
+        account.apply()
+    routing = {"AdditionalVersionWeights": {"1": 0.25}}
+    client.update_alias(FunctionName="orders", Name="live", FunctionVersion="2", RoutingConfig=routing)
+    [planned] = account.plan()
+    assert [change.before for change in planned.plan.changes] == ["version 2, 25 % to 1"]
+    account.apply([planned])
+    found = client.get_alias(FunctionName="orders", Name="live")
+    assert not found.get("RoutingConfig", {}).get("AdditionalVersionWeights")
+    account.converged()
+
+
 def test_provisioning_that_fails_moves_the_alias_back(account: Any) -> None:
     account.write(key=account.upload("one"), settings=LIVE)
     account.apply()
@@ -396,5 +451,54 @@ def test_a_refused_invocation_of_the_smoke_test_is_undone_too(account: Any) -> N
     account.write(key=account.upload("two"), memoryMb="256", settings=smoke)
     account.emulator.faults.error("Invoke", "ResourceNotReadyException", 502, "inactive")
     with pytest.raises(DeployRefused, match="undone: code, configure"):
+        account.apply()
+    assert account.configuration()["MemorySize"] == 128
+
+
+@pytest.mark.parametrize("fault", ["drop", "lose"])
+def test_an_invocation_without_an_answer_is_undone_and_not_made_twice(account: Any, fault: str) -> None:
+    smoke = LIVE + "[deploy.rollout]\nsmoke-event = {}\n"
+    account.write(key=account.upload("one"), settings=smoke)
+    account.apply()
+    account.write(key=account.upload("two"), settings=smoke)
+    account.emulator.calls.clear()
+    getattr(account.emulator.faults, fault)("Invoke")
+    with pytest.raises(PlantonError, match="undone: code"):
+        account.apply()
+    assert len(account.emulator.calls.named("Invoke")) == 1
+    assert account.configuration(qualifier="live")["Version"] == "1"
+
+
+def test_a_vpc_comes_back_with_its_ipv6(account: Any) -> None:
+    smoke = LIVE + "[deploy.rollout]\nsmoke-event = {}\n"
+    vpc = account.vpc()
+    account.write(key=account.upload("one"), settings=smoke, **vpc)
+    account.apply()
+    client = account.aws.lambda_()
+    now = client.get_function_configuration(FunctionName="orders")["VpcConfig"]
+    both = {name: now[name] for name in ("SubnetIds", "SecurityGroupIds")}
+    client.update_function_configuration(
+        FunctionName="orders", VpcConfig={**both, "Ipv6AllowedForDualStack": True}
+    )
+    account.write(key=account.upload("one"), settings=smoke)
+    account.emulator.scripted.answer("orders", b"{}", error="Unhandled")
+    with pytest.raises(SmokeTestFailed, match="undone: configure"):
+        account.apply()
+    after = client.get_function_configuration(FunctionName="orders")["VpcConfig"]
+    assert sorted(after["SubnetIds"]) == sorted(both["SubnetIds"])
+    assert after["Ipv6AllowedForDualStack"] is True
+
+
+def test_an_environment_that_lambda_did_not_tell_cannot_come_back_and_that_is_told(account: Any) -> None:
+    account.write(key=account.upload("one"), settings=LIVE, environment="{MODE: old}")
+    account.apply()
+    latest = account.emulator.region().functions["orders"].latest
+    unreadable = {"Error": {"ErrorCode": "AccessDeniedException", "Message": "no key"}}
+    latest.configuration["Environment"] = unreadable
+    account.write(key=account.upload("one"), settings=LIVE, environment="{MODE: new}", memoryMb="256")
+    account.emulator.faults.error("PublishVersion", "AccessDeniedException", 403, "no")
+    with pytest.raises(
+        AccessDenied, match=r"not undone: configure .Lambda did not tell the former environment"
+    ):
         account.apply()
     assert account.configuration()["MemorySize"] == 128
