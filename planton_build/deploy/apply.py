@@ -37,7 +37,7 @@ from planton_build.deploy.steps import (
 )
 from planton_build.deploy.undo import Report, undo
 from planton_build.errors import PlantonError
-from planton_build.events import Listener, Note, StepFinished, StepStarted, ignore
+from planton_build.events import Listener, StepFinished, StepStarted, ignore
 from planton_build.publish.aws import Aws
 
 
@@ -95,8 +95,6 @@ def apply(
         desired=desired,
         hidden=_secrets(plan),
     )
-    for note in plan.notes:
-        listener(Note(desired.name, note))
     taker = _Taker(run, plan, scope_of(desired, aws, region), base_url_of)
     begun: list[Step] = []
     try:

@@ -40,5 +40,12 @@ def invoke_deployed(
                 f"no function {which} is deployed in {client.meta.region_name}",
                 hint="deploy it first, or name its region with --region",
             ) from error
-    log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
-    return Answer(answer["Payload"].read(), log, answer.get("FunctionError"))
+    return Answer(answer["Payload"].read(), _log(answer.get("LogResult")), answer.get("FunctionError"))
+
+
+def _log(encoded: object) -> str:
+    """Return the end of the log; "" where it is no Base64."""
+    try:
+        return base64.b64decode(encoded if isinstance(encoded, str) else "").decode(errors="replace")
+    except ValueError:
+        return ""

@@ -10,7 +10,7 @@ from planton_build.deploy.observed import observe
 from planton_build.deploy.patience import Patience
 from planton_build.deploy.rollout import AliasMover, settled, smoke_test
 from planton_build.deploy.run import Run
-from planton_build.deploy.traffic import ObservedAlias, observe_alias
+from planton_build.deploy.traffic import ObservedAlias, before_mark, observe_alias
 from planton_build.errors import NotDeployable, VersionUnknown
 from planton_build.events import Listener, Note, StepFinished, StepStarted, ignore
 from planton_build.publish.aws import Aws
@@ -43,8 +43,9 @@ def rollback(
 ) -> RolledBack:
     """Let the alias serve an earlier version, at once, after it has passed its smoke test where there is one.
 
-    `to` is a version's number, the start of its code's digest, or of the commit it was built from; None is
-    the version before the one that serves, or, in the middle of a rollout, the one that had all the traffic.
+    `to` is a version's number, the start of its code's digest, or of the commit it was built from. None is
+    the version that served before, as the last deployment has noted in the alias's description, or else the
+    one with the next lower number; in the middle of a rollout it is the one that had all the traffic.
 
     Raises NotDeployable without an alias, VersionUnknown, FunctionFailed, SmokeTestFailed, DeployConflict
     when somebody else moved the alias, and what `Run.send` raises.
@@ -70,7 +71,9 @@ def rollback(
             listener(Note(function, _INACTIVE.format(version=target.number), "warning"))
         if smoke_event is not None and target.number != found.version:
             smoke_test(run, target.number, smoke_event)
-        AliasMover(run, alias, found).point(target.number, {})
+        # What it served before cannot be told by the next rollback any more: it is what failed here.
+        described = None if before_mark(found, target.number) is None else ""
+        AliasMover(run, alias, found).point(target.number, {}, described)
         listener(StepFinished(function, "roll back", f"{alias} serves {target.shown}"))
     return RolledBack(function, alias, found.version, target, changed, run.calls)
 
@@ -80,6 +83,8 @@ def _target(versions: Sequence[PublishedVersion], found: ObservedAlias, to: str 
         return find_version(versions, to)
     if found.weights:
         return find_version(versions, found.version)
+    if any(one.number == found.former for one in versions):
+        return find_version(versions, found.former)
     serving = _order(found.version)
     numbered = {number: one for one in versions if (number := _order(one.number)) is not None}
     earlier = [number for number in numbered if serving is None or number < serving]

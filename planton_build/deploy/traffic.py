@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,18 @@ from planton_build.publish.aws_errors import error_code, explained
 
 LATEST = "$LATEST"
 """What an alias can name that is no published version: the function as it is being changed."""
+_MARK = "planton: serves="
+_BEFORE = re.compile(r"planton: serves=([0-9]{1,20}) before=([0-9]{1,20})")
+
+
+def before_mark(alias: ObservedAlias, version: str) -> str | None:
+    """Return the description that notes what an alias serves now, for when it is moved to `version`.
+
+    None where somebody has described it otherwise: that stays.
+    """
+    if alias.description and not alias.description.startswith(_MARK):
+        return None
+    return f"{_MARK}{version} before={alias.version}" if alias.version.isdecimal() else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,7 @@ class ObservedAlias:
     """An alias as Lambda tells it.
 
     `weights` are the shares (0 to 1) of further versions. `serving` is the function as of `version`.
+    `description` is its own; a deployment writes there what it served before (`before_mark`).
     """
 
     name: str
@@ -27,6 +41,16 @@ class ObservedAlias:
     weights: Mapping[str, float]
     serving: ObservedFunction
     revision_id: str | None = field(default=None, compare=False)
+    description: str = field(default="", compare=False)
+
+    @property
+    def former(self) -> str:
+        """Return the version that it served before, as the last deployment has noted.
+
+        "" when none has, or when the alias was moved by something else since.
+        """
+        found = _BEFORE.fullmatch(self.description)
+        return found[2] if found and found[1] == self.version else ""
 
     @property
     def shown(self) -> str:
@@ -50,9 +74,14 @@ def observe_alias(function: str, alias: str, aws: Aws, region: str | None) -> Ob
             f"the alias {alias} of {function} names version {version or '?'}, which is not there",
             hint="somebody is deleting it; deploy again",
         )
-    revision = found.get("RevisionId")
+    revision, description = found.get("RevisionId"), found.get("Description")
     return ObservedAlias(
-        alias, version, weights_of(found), serving, revision if isinstance(revision, str) else None
+        alias,
+        version,
+        weights_of(found),
+        serving,
+        revision if isinstance(revision, str) else None,
+        description if isinstance(description, str) else "",
     )
 
 

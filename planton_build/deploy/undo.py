@@ -6,14 +6,17 @@ stays too, for a look at why it failed; no alias names it.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from planton_build.deploy.aspect_steps import lead_back
 from planton_build.deploy.aspects.all import aspect_named
 from planton_build.deploy.aspects.aspect import Scope
 from planton_build.deploy.availability import require_object
+from planton_build.deploy.code_location import MAX_DIRECT_BYTES, fetch_code
 from planton_build.deploy.differences import fits, repository_of, same_code
 from planton_build.deploy.function_steps import reserve_again, restore_code, restore_configuration
 from planton_build.deploy.observed import ObservedFunction
@@ -161,7 +164,7 @@ def _move_back(run: Run, plan: Plan, alias: str, version: str) -> bool:
     if before is None:
         mover.delete()
     else:
-        mover.point(before.version, dict(before.weights))
+        mover.point(before.version, dict(before.weights), before.description)
     return True
 
 
@@ -192,10 +195,32 @@ def _former_code(run: Run, plan: Plan, before: ObservedFunction) -> dict[str, An
         if before.code_sha256 is None:
             raise DeployConflict(f"AWS does not tell which image {run.name} had")
         return {"ImageUri": f"{repository_of(before.image_uri)}@sha256:{before.code_sha256}"}
+    try:
+        former = _former_object(plan, before)
+        require_object(former, run.aws, run.aws.region(run.region))
+    except PlantonError:
+        if (content := _served_code(run, plan, before)) is None:
+            raise
+        return {"ZipFile": content}
+    return {"S3Bucket": former.bucket, "S3Key": former.key}
+
+
+def _former_object(plan: Plan, before: ObservedFunction) -> S3Source:
     code = plan.desired.code
     digest = digest_in_key(code.key) if isinstance(code, S3Source) else None
     if not isinstance(code, S3Source) or digest is None or before.code_sha256 is None:
         raise DeployConflict("it is not known where the former code is; deploy the former manifest")
-    former = S3Source(code.bucket, code.key.replace(digest, before.code_sha256), None)
-    require_object(former, run.aws, run.aws.region(run.region))
-    return {"S3Bucket": former.bucket, "S3Key": former.key}
+    return S3Source(code.bucket, code.key.replace(digest, before.code_sha256), None)
+
+
+def _served_code(run: Run, plan: Plan, before: ObservedFunction) -> bytes | None:
+    """Return the former ZIP as the version that serves has it, if it is the same and can be sent directly."""
+    alias = plan.alias
+    if alias is None or alias.serving.code_sha256 != before.code_sha256 or before.code_sha256 is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="planton-code-") as folder:
+        path = Path(folder) / "code.zip"
+        found = fetch_code(run.name, run.aws, run.region, path, qualifier=alias.version)
+        if found != before.code_sha256 or path.stat().st_size > MAX_DIRECT_BYTES:
+            return None
+        return path.read_bytes()

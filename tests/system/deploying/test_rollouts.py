@@ -316,3 +316,53 @@ def test_a_change_of_latest_alone_is_put_back_and_the_alias_is_not_touched(accou
     assert (done.version, alias(account)) == ("1", ("1", {}))
     assert account.changing() == ["UpdateFunctionConfiguration", "PublishVersion"]
     account.converged()
+
+
+def test_a_rollback_goes_to_the_version_that_served_not_to_one_that_failed_between(account: Any) -> None:
+    deployed(account, SMOKE)
+    account.emulator.scripted.answer("orders", b"{}", error="Unhandled")
+    with pytest.raises(SmokeTestFailed):
+        account.apply()  # version 2
+    account.write(key=account.upload("three"), settings=SMOKE)
+    account.apply()
+    assert alias(account) == ("3", {})
+    done = rollback("orders", "live", account.aws, "eu-west-1", patience=account.patience)
+    assert done.after.number == "1"
+    with pytest.raises(VersionUnknown, match="no version came before 1"):
+        rollback("orders", "live", account.aws, "eu-west-1", patience=account.patience)
+
+
+def test_what_somebody_has_written_into_an_alias_stays(account: Any) -> None:
+    deployed(account)
+    account.aws.lambda_().update_alias(FunctionName="orders", Name="live", Description="ask Ann first")
+    account.apply()
+    found = account.aws.lambda_().get_alias(FunctionName="orders", Name="live")
+    assert (found["FunctionVersion"], found["Description"]) == ("2", "ask Ann first")
+    done = rollback("orders", "live", account.aws, "eu-west-1", patience=account.patience)
+    assert done.after.number == "1"
+    assert (
+        account.aws.lambda_().get_alias(FunctionName="orders", Name="live")["Description"] == "ask Ann first"
+    )
+
+
+def test_former_code_that_left_s3_is_taken_from_the_version_that_serves(account: Any) -> None:
+    key = account.upload("one")
+    account.write(key=key, settings=SMOKE)
+    account.apply()
+    before = account.configuration()["CodeSha256"]
+    account.aws.s3().delete_object(Bucket="artifacts", Key=key)
+    account.write(key=account.upload("two"), settings=SMOKE)
+    account.emulator.scripted.answer("orders", b"{}", error="Unhandled")
+    with pytest.raises(SmokeTestFailed, match="undone: code"):
+        account.apply()
+    assert account.configuration()["CodeSha256"] == before
+
+
+def test_a_smoke_test_that_this_machine_cannot_run_is_told_and_passes(account: Any) -> None:
+    account.write(key=account.upload("one"), settings=SMOKE)
+    payload = b'{"errorType": "Planton.NotRunnable", "errorMessage": "no Python 3.13 is here"}'
+    account.emulator.scripted.answer("orders", payload, error="Unhandled")
+    [done] = account.apply()
+    assert done.moved
+    notes = [event.message for event in account.events if isinstance(event, Note)]
+    assert notes == ["the smoke test cannot run here, so it was left out: no Python 3.13 is here"]
