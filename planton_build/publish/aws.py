@@ -161,10 +161,8 @@ class Aws:
             return self._build("lambda", region, path_style=False, once=True)
         path_style = service == "s3" and self.settings.endpoint_url is not None
         client = self._build(service, region, path_style=path_style)
-        if service == "lambda" and (pace := self.settings.pace):
-            client.meta.events.register("before-send.lambda", LambdaPace(pace))
-        if service == "cloudwatch" and self.settings.pace:
-            client.meta.events.register("before-send.cloudwatch", AlarmPace())
+        if pace := self.settings.pace:
+            _keep_pace(client, service, pace)
         if service != "s3":
             return client
         if not path_style and urlsplit(client.meta.endpoint_url).hostname == "localhost":
@@ -197,6 +195,15 @@ class Aws:
                 f"the AWS endpoint cannot be used: {clean(str(error))}",
                 hint="an endpoint is a URL such as http://127.0.0.1:4566",
             ) from None
+
+
+def _keep_pace(client: Any, service: str, per_second: int) -> None:
+    """Bound how often a client calls, for the services whose limits are low."""
+    if service not in ("lambda", "cloudwatch"):
+        return
+    pace = LambdaPace(per_second) if service == "lambda" else AlarmPace()
+    client.meta.events.register(f"before-send.{service}", pace.before_send)
+    client.meta.events.register(f"response-received.{service}", pace.response_received)
 
 
 def _refuse_other_region(region: str) -> Any:
