@@ -84,7 +84,17 @@ def test_a_new_build_is_an_update_of_the_code_alone(orders: Any) -> None:
 
 def test_json_tells_what_is_planned_and_done(orders: Any) -> None:
     (planned,) = orders.deploy("plan", "--local", "--json", expect=10).json["functions"]
-    assert list(planned) == ["function_name", "region", "action", "changes", "notes"]
+    assert list(planned) == [
+        "function_name",
+        "region",
+        "action",
+        "changes",
+        "code",
+        "references",
+        "steps",
+        "notes",
+        "warnings",
+    ]
     assert (planned["function_name"], planned["region"], planned["action"]) == (
         orders.name,
         "eu-west-1",

@@ -17,7 +17,8 @@ import pytest
 ESCAPE = "\x1b["
 BUILD_COMMANDS = [(), ("build",), ("lock",), ("check",), ("cache",), ("cache", "path"), ("cache", "prune")]
 DEPLOY_COMMANDS = [
-    *((), ("apply",), ("plan",), ("invoke",), ("local",)),
+    *((), ("apply",), ("plan",), ("rollback",), ("status",), ("versions",), ("drift",), ("invoke",)),
+    *(("logs",), ("role",), ("adopt",), ("prune",), ("destroy",), ("local",)),
     *(("local", "start"), ("local", "status"), ("local", "stop")),
 ]
 
