@@ -135,6 +135,7 @@ class Console:
 
     def _write(self, text: str) -> None:
         """Write whole lines to stderr: above the live display where there is one."""
+        self.out.flush()  # as in `error`
         with self._lock:
             if self._progress is not None:
                 self._progress.write(text)
@@ -166,6 +167,7 @@ class Console:
     def error(self, error: PlantonError) -> None:
         """Explain a failure: for people on stderr, for machines as `{"errors": […]}` on stdout."""
         self.stop_progress()
+        self.out.flush()  # what was told before comes before, also where both streams are one pipe
         if self.as_json:
             self.json({"errors": [finding_json(finding) for finding in error.findings]})
         for finding in error.findings:

@@ -27,6 +27,11 @@ CODES = {
     "unknown-option": ("config_invalid", 25),
     "wrong-case-enum": ("manifest_invalid", 22),
 }
+DEPLOY_CODES = {
+    "deploy-clashes": ("config_invalid", 25),
+    "deploy-limits": ("config_invalid", 25),
+}
+"""Projects that can be built, and not deployed."""
 
 
 # Hostile and mistaken inputs.
@@ -34,7 +39,20 @@ CODES = {
 
 def test_every_broken_project_is_covered() -> None:
     # Those without a manifest are parts of other tests.
-    assert {path.parent.name for path in PROJECTS.glob("*/*.yaml")} == set(CODES)
+    assert {path.parent.name for path in PROJECTS.glob("*/*.yaml")} == {*CODES, *DEPLOY_CODES}
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOY_CODES))
+def test_a_project_that_cannot_be_deployed_is_explained(bench: Any, name: str) -> None:
+    code, exit_code = DEPLOY_CODES[name]
+    shutil.copytree(PROJECTS / name, bench.folder, dirs_exist_ok=True)
+    outcome = bench.run("planton-deploy", "plan", "--region", "eu-west-1", "--json", expect=exit_code)
+    assert len(outcome.json["errors"]) > 3
+    for error in outcome.json["errors"]:
+        assert error["code"] == code
+        assert error["file"]
+        assert error["line"]
+    assert outcome.err == ""
 
 
 @pytest.mark.parametrize("name", sorted(CODES))
