@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planton_build.cli.plan_view import NONE, CodeOf, PlanView, no_code, one_line, view_of
+from planton_build.cli.plan_values import NONE, PlanView
+from planton_build.cli.plan_view import CodeOf, no_code, one_line, view_of
 
 if TYPE_CHECKING:
     from planton_build.deploy.functions import Deployment

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planton_build.cli.console import wants_colour
-from planton_build.cli.plan_view import NONE, STYLES, PlanView, Row
+from planton_build.cli.plan_values import NONE, STYLES, PlanView, Row
 
 if TYPE_CHECKING:
     from planton_build.cli.console import Console

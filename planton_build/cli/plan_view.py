@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from planton_build.audit.size import human
 from planton_build.cli.console import Console
+from planton_build.cli.plan_values import NONE, STYLES, PlanView, Row, ShownStep
 from planton_build.deploy.change import MASK, Change
 from planton_build.deploy.code_change import CodeDifference, PackageChange
 from planton_build.deploy.steps import (
@@ -28,57 +28,9 @@ if TYPE_CHECKING:
 CodeOf: TypeAlias = Callable[["Deployment"], CodeDifference | None]
 """Gives what changes in a function's code, where the records of both builds are at hand."""
 
-_SIGNS = {"create": "+", "update": "~", "replace": "-/+"}
-STYLES = {"create": "green", "update": "yellow", "replace": "red"}
-NONE = "(none)"
-"""What stands for a value that is taken away."""
 _PACKAGES_SHOWN = 8
 _HIDDEN = frozenset({MASK, "unreadable"})
 """What a secret may be shown as; anything else that comes in its place is masked here once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One change. None stands for absent."""
-
-    field: str
-    now: str | None
-    planned: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShownStep:
-    """A step in words, and how it is undone when a later one fails; "" when it is not."""
-
-    text: str
-    undone: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanView:
-    """A planned function, ready to be drawn: every text is one line, no secret is left.
-
-    `code` says in one phrase how the code changes, `packages` in several; both are empty when it is not
-    known. `sources` are fields with where their values came from. `ordered` tells that the order of the
-    steps means something: traffic moves, or things besides the function change.
-    """
-
-    name: str
-    region: str
-    verb: str
-    rows: tuple[Row, ...]
-    code: str = ""
-    packages: tuple[str, ...] = ()
-    sources: tuple[tuple[str, str], ...] = ()
-    steps: tuple[ShownStep, ...] = ()
-    ordered: bool = False
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def sign(self) -> str:
-        """Return the sign that begins its line."""
-        return _SIGNS.get(self.verb, "=")
 
 
 def no_code(_: Deployment) -> CodeDifference | None:
