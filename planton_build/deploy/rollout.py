@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -17,7 +18,14 @@ from planton_build.deploy.observed import ObservedFunction, observe
 from planton_build.deploy.refusals import Refusal
 from planton_build.deploy.run import Run
 from planton_build.deploy.traffic import LATEST, ObservedAlias, before_mark, read_alias, weights_of
-from planton_build.errors import DeployConflict, DeployRefused, RolloutFailed, SmokeTestFailed
+from planton_build.errors import (
+    DeployConflict,
+    DeployRefused,
+    FunctionFailed,
+    PlantonError,
+    RolloutFailed,
+    SmokeTestFailed,
+)
 from planton_build.events import Note
 from planton_build.publish.aws_errors import explained
 
@@ -54,7 +62,25 @@ def publish(run: Run, desired: DesiredFunction) -> ObservedFunction:
             f"Lambda published {run.name}, and does not say which version that is",
             hint="AWS_ENDPOINT_URL may name something that is not Lambda",
         )
-    return settled(run, version)
+    try:
+        return settled(run, version)
+    except FunctionFailed:
+        _discard(run, version)
+        raise
+
+
+def _discard(run: Run, version: str) -> None:
+    """Delete a version that failed: while it is there, Lambda publishes no other of the same code.
+
+    That it cannot be deleted matters less than why it failed, which is what is told.
+    """
+    client = run.client
+    with contextlib.suppress(PlantonError):
+        run.send(
+            "deleting a failed version of",
+            lambda: client.delete_function(FunctionName=run.name, Qualifier=version) or {},
+            done_codes={"ResourceNotFoundException"},
+        )
 
 
 def settled(run: Run, version: str) -> ObservedFunction:

@@ -12,6 +12,7 @@ from planton_build.deploy.rollback import rollback
 from planton_build.errors import (
     DeployConflict,
     DeployRefused,
+    FunctionFailed,
     NotDeployable,
     PlantonError,
     RolloutFailed,
@@ -366,3 +367,15 @@ def test_a_smoke_test_that_this_machine_cannot_run_is_told_and_passes(account: A
     assert done.moved
     notes = [event.message for event in account.events if isinstance(event, Note)]
     assert notes == ["the smoke test cannot run here, so it was left out: no Python 3.13 is here"]
+
+
+def test_a_version_that_failed_is_no_obstacle_to_the_next_deploy(account: Any) -> None:
+    deployed(account)
+    account.emulator.behaviour.failures["orders:version"] = ("InternalError", "try again")
+    with pytest.raises(FunctionFailed, match="try again"):
+        account.apply()
+    assert alias(account) == ("1", {})
+    account.emulator.behaviour.failures.clear()
+    account.apply()
+    assert alias(account) == ("3", {})
+    account.converged()
