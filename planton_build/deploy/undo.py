@@ -49,6 +49,7 @@ class Report:
     undone: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
     serving: str = ""
+    stays: str = ""
 
     def __str__(self) -> str:
         """Return it as a sentence for people."""
@@ -56,8 +57,7 @@ class Report:
         if self.undone:
             parts.append(f"undone: {', '.join(self.undone)}")
         parts += [f"not undone: {what} ({why})" for what, why in self.left]
-        if self.serving:
-            parts.append(self.serving)
+        parts += [part for part in (self.serving, self.stays) if part]
         return "; ".join(parts)
 
 
@@ -91,7 +91,9 @@ def undo(
                 undone.append(label(step))
         except PlantonError as failure:
             left.append((label(step), failure.message))
-    return Report(done, tuple(undone), tuple(left), _serving(plan, left))
+    serving = _serving(plan, left)
+    stays = f"version {version} stays for a look at it" if version and serving else ""
+    return Report(done, tuple(undone), tuple(left), serving, stays)
 
 
 def _serving(plan: Plan, left: Sequence[tuple[str, str]]) -> str:
