@@ -32,7 +32,7 @@ class Accounts:
         self._region = region
         self._sessions: dict[str, Aws] = {}
         self._registries: ServedBy | None = None
-        self._roles: dict[int, str | None] = {}
+        self._roles: dict[int, tuple[Manifest, str | None]] = {}
         if local:
             from planton_build.local.registry import local_registries
             from planton_build.local.server import ensure_server
@@ -68,8 +68,9 @@ class Accounts:
         The account of the embedded AWS is chosen by it, so that AWS cannot be asked for it.
         """
         if id(manifest) not in self._roles:
-            self._roles[id(manifest)] = _role(manifest)
-        return self._roles[id(manifest)]
+            # With the manifest itself: another one may get the id of one that is gone.
+            self._roles[id(manifest)] = manifest, _role(manifest)
+        return self._roles[id(manifest)][1]
 
     def registry(self, host: str) -> str | None:
         """Return the address that serves a registry's host in its place; None is the host itself."""

@@ -79,13 +79,14 @@ def inputs_for(manifests: Sequence[Manifest], accounts: Accounts, environment: M
 
     files = ConfigFiles()
     read = each(manifests, lambda manifest: settings_for(manifest, files=files), jobs=1)
-    settings = {id(manifest): found for manifest, found in zip(manifests, read, strict=True)}
+    # With the manifests themselves: another one may get the id of one that is gone.
+    settings = {id(one): (found, one) for one, found in zip(manifests, read, strict=True)}
     now, who = datetime.now(UTC), deployer(environment)
     places = _Sources(manifests, accounts)
     return Inputs(
-        settings_of=lambda manifest: settings[id(manifest)],
+        settings_of=lambda manifest: settings[id(manifest)][0],
         record_of=lambda manifest: render(build_record_for(manifest, time=now, who=who)),
-        references_of=lambda manifest: places.of(manifest, settings[id(manifest)]),
+        references_of=lambda manifest: places.of(manifest, settings[id(manifest)][0]),
     )
 
 

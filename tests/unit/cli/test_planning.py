@@ -94,3 +94,12 @@ def test_functions_with_the_same_sources_share_what_was_read(tmp_path: Path) -> 
     inputs = inputs_for(manifests, accounts(), {})
     first, second = (inputs.references_of(manifest) for manifest in manifests)
     assert first is second
+
+
+def test_the_role_of_one_manifest_is_never_that_of_another_that_is_gone(tmp_path: Path) -> None:
+    known = accounts()
+    for number in range(50):
+        arn = f"arn:aws:iam::{number:012}:role/worker"
+        [manifest] = read_manifests(write(tmp_path, role=f"{{value: '{arn}'}}"))
+        assert known.role_of(manifest) == arn
+        del manifest
