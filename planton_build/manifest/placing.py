@@ -223,13 +223,20 @@ def _scalars(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
 
 
 def _outdented(layout: Layout, entry: Entry) -> Iterator[Splice]:
-    """Move the comments right behind an entry that are indented deeper than its key to the key's column."""
+    """Move the comments right behind an entry that are indented deeper than its key to the key's column.
+
+    Lines of more spaces than that become as short: they too might become lines of a block scalar before it.
+    """
     prefix, position = layout.prefix(entry), layout.next_line(entry.end)
     while position < len(layout.text):
         found = _LINE_OF_COMMENT.match(layout.text, position)
         following = layout.next_line(position)
         if found and found.group(2) and len(found.group(1)) > len(prefix):
             yield Splice(position, found.start(2), prefix)
+        elif not (line := layout.text[position : layout.line_end(position)]).strip(" ") and len(line) > len(
+            prefix
+        ):
+            yield Splice(position + len(prefix), position + len(line), "")
         elif layout.text[position:following].strip():
             break
         position = following

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from planton_build.errors import (
     ManifestChanged,
@@ -950,3 +951,14 @@ def test_changes_tell_which_ranges_of_the_original_are_replaced() -> None:
         "v1",
     ]
     assert [change.new for change in result.changes] == ["artifacts", "fn/sha256-2f1c.zip", "v9"]
+
+
+@pytest.mark.parametrize("spaces", [0, 2, 4, 5, 9])
+def test_a_line_of_spaces_behind_a_removed_entry_is_no_line_of_the_text_before_it(spaces: int) -> None:
+    before = "spec:\n  code_source_type: CODE_SOURCE_TYPE_S3\n  description: >\n    prices\n"
+    text = before + "  s3:\n    bucket: b\n    key: k\n" + " " * spaces + "\n  memory_mb: 512\n"
+    after = edit(text, IMAGE)
+    spec = yaml.safe_load(after)["spec"]
+    assert spec["description"] == "prices\n"
+    assert "s3" not in spec
+    assert f"\n{' ' * min(spaces, 2)}\n  memory_mb: 512\n" in after

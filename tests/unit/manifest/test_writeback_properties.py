@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, event, given, reject, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from planton_build.errors import WriteBackRefused
@@ -490,26 +490,8 @@ def assert_only_code_source_differs(before: str, after: str, index: int, source:
     assert json.dumps(new, default=str) == json.dumps(old, default=str)
 
 
-BLANK_AFTER_SCALAR = re.compile(r"[|>][-+0-9]*[ \t]*[\r\n](?s:.*)[\r\n][ \t]+[\r\n]")
-
-
-@contextlib.contextmanager
-def refusable(text: str) -> Iterator[None]:
-    """Let an edit be refused where a line of spaces would become part of a block scalar.
-
-    That is so when what stood between the two is removed. The spaces are the user's, so nothing is written.
-    """
-    try:
-        yield
-    except WriteBackRefused:
-        if BLANK_AFTER_SCALAR.search(text) is None:
-            raise
-        reject()
-
-
 def assert_others_bytes_stay(printed: Printed, source: CodeSource) -> None:
-    with refusable(printed.text):
-        result = proven_edit(printed.text, printed.index, source, FILE)
+    result = proven_edit(printed.text, printed.index, source, FILE)
     allowed = {"value", "comma", "image" if isinstance(source, S3Source) else "s3"}
     rebuilt, position = "", 0
     for change in result.changes:
@@ -538,8 +520,7 @@ some = settings(many, max_examples=EXAMPLES // 3)
 @many
 @given(files(), sources)
 def test_the_document_differs_in_its_code_source_alone(printed: Printed, source: CodeSource) -> None:
-    with refusable(printed.text):
-        after = edited(printed.text, printed.index, source, FILE)
+    after = edited(printed.text, printed.index, source, FILE)
     event("changed" if after != printed.text else "equal")
     assert_only_code_source_differs(printed.text, after, printed.index, source)
 
@@ -553,8 +534,7 @@ def test_no_character_that_is_not_the_code_sources_is_removed(printed: Printed, 
 @some
 @given(files(), sources, st.booleans())
 def test_a_second_edit_changes_nothing(printed: Printed, source: CodeSource, bom: bool) -> None:
-    with refusable(printed.text):
-        once = edited("\ufeff" * bom + printed.text, printed.index, source, FILE)
+    once = edited("\ufeff" * bom + printed.text, printed.index, source, FILE)
     assert edited(once, printed.index, source, FILE) == once
 
 
@@ -565,8 +545,7 @@ def test_there_and_back_again_gives_the_first_code_source(
 ) -> None:
     text = printed.text
     for source in (one, other, one):
-        with refusable(text):
-            text = edited(text, printed.index, source, FILE)
+        text = edited(text, printed.index, source, FILE)
     assert_only_code_source_differs(printed.text, text, printed.index, one)
 
 
