@@ -31,7 +31,7 @@ def create(run: Run, desired: DesiredFunction) -> None:
     # After a deletion, the account is without its function until this has worked.
     doing = "creating anew, after its deletion," if run.deleted else "creating"
     answer = run.send(doing, lambda: client.create_function(**request), reached=reached)
-    run.fresh = True
+    run.fresh = run.created = True
     if answer is not None:
         run.expect(answer)
         _check_digest(run, desired, answer)

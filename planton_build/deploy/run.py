@@ -63,6 +63,7 @@ class Run:
         self.changed = False
         self.fresh = False
         self.deleted = False
+        self.created = False
         self._hidden = [form for value in hidden for form in _forms(value)]
 
     def shown(self, text: str) -> str:
@@ -104,7 +105,11 @@ class Run:
             try:
                 answer: Mapping[str, Any] | None = send()
             except ClientError as error:
-                verdict = _Verdict.DONE if error_code(error) in done_codes else _judged(error, tries, reached)
+                verdict = (
+                    _Verdict.DONE
+                    if error_code(error) in done_codes
+                    else _judged(error, tries, reached, created=self.created)
+                )
                 if verdict is _Verdict.AGAIN:
                     continue
                 if verdict is _Verdict.FINAL:
@@ -249,8 +254,10 @@ class _Verdict(Enum):
     FINAL = auto()
 
 
-def _judged(error: ClientError, tries: Tries, reached: Reached | None) -> _Verdict:
+def _judged(error: ClientError, tries: Tries, reached: Reached | None, *, created: bool) -> _Verdict:
     refusal = classify(error)
+    if created and error_code(error) == "ResourceNotFoundException":
+        refusal = Refusal.NOT_YET  # the function was just made, and is not known everywhere yet
     if refusal is not Refusal.EXISTS and not tries.another(refusal, retry_after(error)):
         return _Verdict.FINAL
     if refusal in _MAY_BE_REACHED and reached is not None and reached(refusal):

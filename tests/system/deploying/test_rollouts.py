@@ -379,3 +379,22 @@ def test_a_version_that_failed_is_no_obstacle_to_the_next_deploy(account: Any) -
     account.apply()
     assert alias(account) == ("3", {})
     account.converged()
+
+
+def test_a_new_function_that_is_not_known_everywhere_yet_is_tried_again(account: Any) -> None:
+    account.write(key=account.upload("one"), settings=LIVE)
+    missing = ("ResourceNotFoundException", 404, "Function not found: orders")
+    account.emulator.faults.error("PublishVersion", *missing, times=2)
+    account.emulator.faults.error("CreateAlias", *missing)
+    [done] = account.apply()
+    assert (done.version, done.moved) == ("1", True)
+    account.converged()
+
+
+def test_an_old_function_that_is_not_found_is_not_tried_again(account: Any) -> None:
+    deployed(account)
+    account.emulator.calls.clear()
+    account.emulator.faults.error("PublishVersion", "ResourceNotFoundException", 404, "Function not found")
+    with pytest.raises(DeployRefused, match="Function not found"):
+        account.apply()
+    assert account.changing().count("PublishVersion") == 1
